@@ -1,0 +1,1 @@
+"""Wiring only: settings, entry points, how parts become processes. Nothing else imports it."""

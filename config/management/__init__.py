@@ -1,0 +1,1 @@
+"""Commands that start or test the whole: `up`, `demo`, `worker`, `test`."""
