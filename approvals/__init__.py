@@ -1,0 +1,1 @@
+"""Everything about deciding: who asked for what, who said yes or no, and the proof; not MCP."""

@@ -1,0 +1,102 @@
+"""Agents and their keys: a key is shown once and kept only as a digest."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from approvals.administration.catalog import ensure_domain
+from approvals.administration.writing import hold_to_rules, note
+from approvals.errors import InvalidInput, NotFound
+from approvals.models import Agent, AgentKey, Person, database_now
+from approvals.models.agents import READ, WRITE
+
+MAX_GRACE_SECONDS = 600  # no client and no proxy keeps a request open for longer
+_NAME = "1 to 64 lower-case letters, digits or . _ -, and begin with a letter or digit"
+
+
+@transaction.atomic
+def create_agent(
+    name: str,
+    *,
+    owner: Person,
+    domains: Sequence[str],
+    actor: str,
+    effects: Sequence[str] = (READ, WRITE),
+    grace_seconds: int = 25,
+) -> Agent:
+    """Create an agent that may ask for calls in some domains.
+
+    Args:
+        effects: "read", "write" or both; write covers destructive, unreviewed and changed tools.
+        grace_seconds: how long a request is held open before the agent gets a ticket.
+
+    Raises:
+        InvalidInput: the name is taken or odd, no domain, an unknown effect.
+    """
+    unknown = set(effects) - {READ, WRITE}
+    if unknown or not effects:
+        raise InvalidInput("Effects are read, write or both.", path="$.effects")
+    if not domains:
+        raise InvalidInput("An agent needs at least one domain.", path="$.domains")
+    if not 0 <= grace_seconds <= MAX_GRACE_SECONDS:
+        raise InvalidInput(f"must be from 0 to {MAX_GRACE_SECONDS} seconds", path="$.grace_seconds")
+    agent = Agent(
+        name=name,
+        owner=owner,
+        may_read=READ in effects,
+        may_write=WRITE in effects,
+        grace_seconds=grace_seconds,
+    )
+    hold_to_rules(agent, words={"name": _NAME})
+    agent.save()
+    agent.domains.set([ensure_domain(domain, actor=actor)[0] for domain in domains])
+    note(
+        f"agent:{name}", "agent.created", actor=actor, owner=owner.get_username(),
+        domains=sorted(domains), effects=sorted(effects), grace_seconds=grace_seconds,
+    )  # fmt: skip
+    return agent
+
+
+@transaction.atomic
+def create_key(agent: Agent, *, acts_for: Person, actor: str) -> str:
+    """Make a key for an agent and return it, for the only time: `cs_<prefix>_<secret>`."""
+    prefix, secret = secrets.token_hex(5), secrets.token_urlsafe(32)
+    AgentKey.objects.create(
+        agent=agent, prefix=prefix, secret_digest=secret_digest(secret), acts_for=acts_for
+    )
+    note(
+        f"agent:{agent.name}", "key.created", actor=actor, prefix=prefix,
+        acts_for=acts_for.get_username(),
+    )  # fmt: skip
+    return f"cs_{prefix}_{secret}"
+
+
+@transaction.atomic
+def revoke_key(prefix: str, *, actor: str) -> AgentKey:
+    """End a key at once.
+
+    Raises:
+        NotFound: there is no such key, or it is revoked already.
+    """
+    key = AgentKey.objects.select_related("agent").filter(prefix=prefix, revoked_at=None).first()
+    if key is None:
+        raise NotFound(f"There is no key {prefix!r} to revoke.")
+    key.revoked_at = database_now()
+    key.save(update_fields=["revoked_at"])
+    note(f"agent:{key.agent.name}", "key.revoked", actor=actor, prefix=prefix)
+    return key
+
+
+@transaction.atomic
+def set_paused(agent: Agent, paused: bool, *, actor: str) -> None:
+    """Stop or resume everything an agent asks for; what it has running goes on."""
+    Agent.objects.filter(pk=agent.pk).update(is_paused=paused)
+    code = "agent.paused" if paused else "agent.resumed"
+    note(f"agent:{agent.name}", code, actor=actor)
+
+
+def secret_digest(secret: str) -> str:
+    """Return what is kept of a key's secret: SHA-256, hex; it has 256 random bits."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,86 @@
+"""People: who may sign in, and in which role."""
+
+import re
+from collections.abc import Sequence
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from approvals.administration.catalog import add_approvers, ensure_domain
+from approvals.administration.writing import hold_to_rules, note
+from approvals.errors import InvalidInput
+from approvals.models import Person
+
+ROLES = ("approver", "auditor", "admin")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@.+_-]{0,63}")
+
+
+@transaction.atomic
+def create_person(
+    name: str,
+    *,
+    role: str,
+    password: str,
+    actor: str,
+    domains: Sequence[str] = (),
+    full_name: str = "",
+) -> Person:
+    """Create somebody who may sign in.
+
+    Args:
+        name: to sign in with; plain letters, because it stands for the person in the trail.
+        role: "approver" (of `domains`), "auditor" or "admin".
+
+    Raises:
+        InvalidInput: the name is taken or odd, the role unknown, the password too weak.
+    """
+    if role not in ROLES:
+        raise InvalidInput(f"The role is one of {', '.join(ROLES)}.", path="$.role")
+    if domains and role != "approver":
+        raise InvalidInput("Only an approver has domains to approve for.", path="$.domains")
+    _refuse_name(name)
+    first, _, last = full_name.partition(" ")
+    person = Person(
+        username=name,
+        first_name=first,
+        last_name=last,
+        is_auditor=role == "auditor",
+        is_administrator=role == "admin",
+    )
+    try:
+        validate_password(password, person)
+    except ValidationError as error:
+        raise InvalidInput(" ".join(error.messages), path="$.password") from None
+    person.set_password(password)
+    hold_to_rules(person, words={})
+    person.save()
+    for domain_name in domains:
+        domain, _ = ensure_domain(domain_name, actor=actor)
+        add_approvers(domain, [person], actor=actor)
+    note(f"person:{name}", "person.created", actor=actor, role=role, domains=list(domains))
+    return person
+
+
+def get_person(name: str) -> Person:
+    """Return an active person by sign-in name.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    person = Person.objects.filter(username=name, is_active=True).first()
+    if person is None:
+        raise InvalidInput(f"There is no person called {name!r}.", path="$")
+    return person
+
+
+def _refuse_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            "must be 1 to 64 letters (a to z), digits or @ . + - _, and begin with a letter or"
+            " digit",
+            path="$.name",
+        )
+    # People sign in whatever the case, so the case must not make two of them.
+    if Person.objects.filter(username__iexact=name).exists():
+        raise InvalidInput(f"is taken: there is a person called {name!r} already", path="$.name")

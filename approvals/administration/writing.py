@@ -1,0 +1,50 @@
+"""How an administrative change is written: a row held to its rules, its event, its revision."""
+
+from collections.abc import Collection, Mapping
+
+from django.core.exceptions import ValidationError
+from django.db.models import Model
+
+from approvals.audit import record as audit
+from approvals.errors import InvalidInput
+from approvals.models import Revision, database_now
+
+COMMAND = "command"  # the actor of management commands: whoever has a shell on the server
+
+
+def note(stream: str, code: str, *, actor: str, **data: object) -> None:
+    """Record a change in the open transaction, and tell caches that something changed."""
+    audit.record(stream, audit.Entry(code, actor, database_now(), data))
+    Revision.bump()
+
+
+def hold_to_rules(
+    row: Model, *, words: Mapping[str, str], unlooked: Collection[str] = (), under: str = "$"
+) -> None:
+    """Hold an unsaved row to what its fields ask for.
+
+    Args:
+        words: by field, what it must look like; Django itself only says "enter a valid value".
+        unlooked: fields that are not looked at.
+        under: the path of what the row was made from.
+
+    Raises:
+        InvalidInput: with every field that is wrong.
+    """
+    try:
+        row.full_clean(exclude=unlooked)
+    except ValidationError as error:
+        problems = [
+            {"path": f"{under}.{field}", "message": _said(row, field, found, words)}
+            for field, errors in error.error_dict.items()
+            for found in errors
+        ]
+        raise InvalidInput(problems=problems) from None
+
+
+def _said(row: Model, field: str, found: ValidationError, words: Mapping[str, str]) -> str:
+    if found.code == "unique":
+        return f"is taken: there is one called {getattr(row, field)!r} already"
+    if found.code in ("invalid", "blank") and field in words:
+        return f"must be {words[field]}"
+    return " ".join(found.messages)

@@ -1,0 +1,1 @@
+"""REST for people's scripts: session and CSRF only, the same checks and verbs as the pages."""

@@ -1,0 +1,219 @@
+"""Pure: replays one call's events and says what its rows must look like; needs no database."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from approvals import canonical, policy
+from approvals.audit.chain import Event, Problem
+from approvals.errors import InvalidInput
+
+# What the binding of a call is the digest of, besides the call's id; see canonical.Binding.
+_BOUND = (
+    "agent", "acts_for", "upstream", "upstream_address", "tool", "definition_digest",
+    "arguments_digest", "rule_digest", "credential_ref", "decide_by_at", "run_by_at",
+)  # fmt: skip
+_BEGINNINGS = {"call.held": "pending", "call.admitted": "approved"}
+_SIGNED = {"call.approve_signed": "approve", "call.reject_signed": "reject"}
+
+Moves = Mapping[str, Set[str]]  # status → where arrows lead; a settled one has none
+_Facts = dict[str, object]
+_Found = Iterator[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One person's decision, as an event tells it."""
+
+    verdict: str
+    reason: str
+    binding: str
+    assurance: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The dispatch, as an event tells it."""
+
+    fence: int
+    worker: str
+    binding: str
+    definition_digest: str
+    answer_by_at: str
+    at: datetime
+
+
+@dataclass(slots=True)
+class Story:
+    """What the events of one call add up to.
+
+    Attributes:
+        facts: what the first event says was asked and how it was judged.
+        signatures: by sign-in name.
+        ended: failure_kind, result_digest, result_is_cut and kept_digest, once it was finished.
+    """
+
+    version: int = 0
+    status: str = ""
+    facts: _Facts = field(default_factory=dict)
+    signatures: dict[str, Signature] = field(default_factory=dict)
+    sent: Sent | None = None
+    claims: int = 0
+    began_at: datetime | None = None
+    moved_at: datetime | None = None
+    reason: str = ""
+    ended: _Facts = field(default_factory=dict)
+
+
+class Replay:
+    """Takes the events of one call in order, and yields what could not have happened."""
+
+    def __init__(self, call_id: str, moves: Moves) -> None:
+        self.call_id = call_id
+        self.moves = moves
+        self.story = Story()
+
+    def step(self, event: Event) -> Iterator[Problem]:
+        """Take the next event."""
+        place = f"{event.stream}#{event.seq}"
+        facts = _facts(event)
+        if facts is None:
+            yield Problem(place, "what it says cannot be read")
+            facts = {}
+        elif facts.get("version") != event.seq:
+            yield Problem(place, f"speaks of version {facts.get('version')!r} of the call")
+        self.story.version = event.seq
+        for message in self._reader(event)(event, facts):
+            yield Problem(place, message)
+
+    def _reader(self, event: Event) -> Callable[[Event, _Facts], _Found]:
+        if not self.story.status:
+            return self._begin
+        return self._sign if event.code in _SIGNED else self._move
+
+    def _begin(self, event: Event, facts: _Facts) -> _Found:
+        story = self.story
+        story.facts, story.began_at, story.moved_at = facts, event.at, event.at
+        story.status = _BEGINNINGS.get(event.code, "pending")
+        if event.code not in _BEGINNINGS:
+            yield f"is {event.code}, but a call begins held or admitted"
+            return
+        if event.actor != f"agent:{facts.get('agent')}":
+            yield f"was written by {event.actor}, not by the agent it names"
+        bound = {"call_id": self.call_id} | {key: facts.get(key) for key in _BOUND}
+        if _digest(bound) != facts.get("binding"):
+            yield "its binding is not the digest of what it says was asked"
+        yield from _wrong_rule(facts, is_held=event.code == "call.held")
+
+    def _sign(self, event: Event, facts: _Facts) -> _Found:
+        story, person = self.story, event.actor.removeprefix("person:")
+        verdict = _SIGNED[event.code]
+        if story.status != "pending":
+            yield f"is a decision on a call that was {story.status}"
+        if person in story.signatures:
+            yield f"is a second decision of {person}"
+        if facts.get("binding") != story.facts.get("binding"):
+            yield "is a decision on another binding"
+        if verdict == "approve" and self._may_not_approve(person):
+            yield f"is an approval by {person}, whom four eyes forbid it"
+        story.signatures[person] = Signature(
+            str(facts.get("verdict")), str(facts.get("reason")), str(facts.get("binding")),
+            str(facts.get("assurance")), event.at,
+        )  # fmt: skip
+        if facts.get("verdict") != verdict:
+            yield f"is {event.code}, but says {facts.get('verdict')!r}"
+
+    def _move(self, event: Event, facts: _Facts) -> _Found:
+        story, to = self.story, event.code.removeprefix("call.")
+        source, story.status, story.moved_at = story.status, to, event.at
+        story.reason = str(facts.get("reason", ""))
+        if to not in self.moves.get(source, ()):
+            yield f"goes from {source} to {to}, and no arrow leads there"
+        if facts.get("source") != source:
+            yield f"says the call was {facts.get('source')!r}, but it was {source}"
+        if check := _ON_ARRIVAL.get(to):
+            yield from check(story, event, facts, source)
+        if "result_digest" in facts:
+            story.ended = facts
+        elif "settled" in facts and to == "failed":
+            story.ended = story.ended | {"failure_kind": "not_run"}
+
+    def _may_not_approve(self, person: str) -> bool:
+        facts = self.story.facts
+        return bool(facts.get("four_eyes")) and person in (
+            facts.get("owner"),
+            facts.get("acts_for"),
+        )
+
+
+def _approved(story: Story, event: Event, facts: _Facts, source: str) -> _Found:
+    approvals = sum(signed.verdict == "approve" for signed in story.signatures.values())
+    quorum = story.facts.get("quorum")
+    if source == "pending" and not (isinstance(quorum, int) and approvals >= quorum):
+        yield f"is approved by {approvals}, but {quorum} had to"
+
+
+def _rejected(story: Story, event: Event, facts: _Facts, source: str) -> _Found:
+    if not any(signed.verdict == "reject" for signed in story.signatures.values()):
+        yield "is rejected, but nobody said no"
+
+
+def _claimed(story: Story, event: Event, facts: _Facts, source: str) -> _Found:
+    story.claims += 1
+    if facts.get("fence") != story.claims:
+        yield f"is claim {story.claims}, but its fence is {facts.get('fence')!r}"
+
+
+def _dispatched(story: Story, event: Event, facts: _Facts, source: str) -> _Found:
+    if story.sent is not None:
+        yield "is a second dispatch"
+    story.sent = Sent(
+        story.claims, event.actor.removeprefix("worker:"), str(facts.get("binding")),
+        str(facts.get("definition_digest")), str(facts.get("answer_by_at")), event.at,
+    )  # fmt: skip
+    if facts.get("fence") != story.claims:
+        yield f"its fence is {facts.get('fence')!r}, but claim {story.claims} sent it"
+    for name in ("binding", "definition_digest"):
+        if facts.get(name) != story.facts.get(name):
+            yield f"its {name} is not the one that was decided on"
+
+
+_ON_ARRIVAL = {
+    "approved": _approved,
+    "rejected": _rejected,
+    "claimed": _claimed,
+    "dispatched": _dispatched,
+}
+
+
+def _facts(event: Event) -> _Facts | None:
+    try:
+        read = json.loads(bytes(event.data))
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return read if isinstance(read, dict) else None
+
+
+def _digest(value: object) -> str:
+    try:
+        return canonical.digest_of(value)
+    except InvalidInput:
+        return ""
+
+
+def _wrong_rule(facts: _Facts, *, is_held: bool) -> _Found:
+    try:
+        rule = policy.Rule(**facts["rule"])  # type: ignore[arg-type]  # whatever is wrong raises
+        digest = rule.digest()
+    except (InvalidInput, KeyError, TypeError, ValueError):
+        yield "its rule cannot be read"
+        return
+    if digest != facts.get("rule_digest"):
+        yield "its rule is not the one its digest stands for"
+    quorum = facts.get("quorum")
+    if is_held and not (isinstance(quorum, int) and quorum >= 1):
+        yield "is held, but asks for nobody's approval"
+    if not is_held and (quorum != 0 or rule.outcome != policy.Outcome.ALLOW):
+        yield "is admitted, but no rule allows it"

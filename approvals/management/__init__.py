@@ -1,0 +1,1 @@
+"""Commands of whoever has a shell on the server; `base` is what they share."""

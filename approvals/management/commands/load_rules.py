@@ -1,0 +1,21 @@
+"""`manage.py load_rules`: puts a whole new policy in force, from a file."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from approvals.administration import policy
+from approvals.administration.writing import COMMAND
+from approvals.management import base
+
+
+class Command(base.Command):
+    help = "Replaces all rules by those of a JSON file; if anything in it is wrong, by none."
+
+    def declare(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", metavar="FILE", help='{"rules": [{"outcome": "hold", …}, …]}')
+
+    def act(self, *, file: str, **_: Any) -> None:
+        document = base.read_json(Path(file))
+        version = policy.load_rules(document, source=file, actor=COMMAND)
+        self.stdout.write(f"Policy {version} is in force: {version.rules.count()} rules.")

@@ -1,0 +1,37 @@
+"""The tables: data, constraints and querysets. Rules about when a row may change live elsewhere."""
+
+from approvals.models.agents import Agent, AgentKey
+from approvals.models.audit import AuditEvent, AuditStream
+from approvals.models.calls import Decision, Dispatch, ToolCall
+from approvals.models.catalog import (
+    ApproverGroup,
+    Domain,
+    Tool,
+    ToolDefinition,
+    Upstream,
+)
+from approvals.models.clock import database_now
+from approvals.models.operation import Heartbeat, Revision
+from approvals.models.people import Person
+from approvals.models.policy import PolicyVersion, RuleRow
+
+__all__ = [
+    "Agent",
+    "AgentKey",
+    "ApproverGroup",
+    "AuditEvent",
+    "AuditStream",
+    "Decision",
+    "Dispatch",
+    "Domain",
+    "Heartbeat",
+    "Person",
+    "PolicyVersion",
+    "Revision",
+    "RuleRow",
+    "Tool",
+    "ToolCall",
+    "ToolDefinition",
+    "Upstream",
+    "database_now",
+]

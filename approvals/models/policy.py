@@ -1,0 +1,33 @@
+"""The stored policy: versions, each an ordered set of rules; `ruling` reads them as values."""
+
+from django.db import models
+
+
+class PolicyVersion(models.Model):
+    """One whole policy as it was loaded; the newest is in force."""
+
+    number = models.PositiveIntegerField(unique=True)
+    source = models.CharField(max_length=200)  # the file it came from
+    loaded_by = models.CharField(max_length=64)  # actor, as in audit events
+    loaded_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
+
+
+class RuleRow(models.Model):
+    """One rule of one policy version."""
+
+    version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="rules")
+    position = models.PositiveIntegerField()
+    name = models.CharField(max_length=100)
+    body = models.JSONField()  # the remaining fields of policy.Rule
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["version", "position"], name="one_rule_per_position"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

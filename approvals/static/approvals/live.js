@@ -1,0 +1,286 @@
+// Live pages. The socket says only which call changed; this asks for its HTML through the ordinary
+// permission check and puts it in place. Rows already on a page keep their place: what is new goes
+// below them, and a line that is always there says so. An idle page asks for nothing.
+(() => {
+  const SETTLE_SECONDS = 3; // after a deadline: if no hint came by then, look once
+  const MOST_AT_ONCE = 50; // ids in one request; the server takes no more
+  const MOST_FRESH = 50; // new rows on a page; beyond, only their number is told
+  const SPEAK_EVERY_MS = 10000;
+
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const page = () => $("[data-live]");
+
+  // ── what is on the page ──────────────────────────────────────────────────────────────────────
+
+  const rowOf = (id) => $(`[data-call="${CSS.escape(id)}"]`);
+  const shows = (id) => $(`[data-shows="${CSS.escape(id)}"]`);
+
+  /** Whether a hint tells this page something it does not show yet. */
+  function isNews({ call, version }) {
+    const known = rowOf(call) || shows(call);
+    if (known) return Number(known.dataset.version) < version;
+    return page().dataset.live === "list";
+  }
+
+  /** Put a part in place of the one with its id, unless somebody is just using that one. */
+  function replacePart(part) {
+    const old = document.getElementById(part.id);
+    if (!old) return;
+    if (part.dataset.title) document.title = part.dataset.title;
+    if (part.id === "lately" && old.matches(":hover, :focus-within")) return;
+    const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    old.replaceWith(part);
+    if (focused) keepFocus(part, focused);
+    watchRings(part);
+  }
+
+  /** Focus was on something that was replaced: it stays on the same link, or near; never on a
+   * button that decides. */
+  function keepFocus(part, focused) {
+    const href = focused.getAttribute("href");
+    const same = href && $(`a[href="${CSS.escape(href)}"]`, part);
+    if (!same) part.tabIndex = -1;
+    (same || part).focus({ preventScroll: true });
+  }
+
+  function replaceRow(row) {
+    const old = rowOf(row.dataset.call);
+    if (!old) return appendRow(row);
+    if (Number(old.dataset.version) >= Number(row.dataset.version)) return;
+    const hadFocus = old.contains(document.activeElement);
+    old.replaceWith(row);
+    if (hadFocus) $("a", row)?.focus({ preventScroll: true });
+    watchRings(row);
+  }
+
+  let fresh = 0;
+  function appendRow(row) {
+    const place = $("#fresh");
+    if (!place || !("belongs" in row.dataset)) return;
+    fresh += 1;
+    if (fresh <= MOST_FRESH) {
+      $("#empty")?.remove();
+      place.hidden = false;
+      $("ol", place).append(row);
+      watchRings(row);
+    }
+    tellArrivals(`${fresh} new ${fresh === 1 ? "call" : "calls"}`);
+  }
+
+  function tellArrivals(words) {
+    const line = $("#arrivals");
+    if (!line) return;
+    line.classList.add("some");
+    $("span", line).textContent = words;
+    $("a", line).hidden = false;
+    say(words);
+  }
+
+  let spoken = -Infinity;
+  /** Tell a screen reader, at most once in ten seconds. */
+  function say(words, isUrgent = false) {
+    const now = performance.now();
+    if (!$("#say") || (!isUrgent && now - spoken < SPEAK_EVERY_MS)) return;
+    spoken = now;
+    $("#say").textContent = words;
+  }
+
+  // ── asking for what changed ──────────────────────────────────────────────────────────────────
+
+  /** Return a page or a fragment as a document, or null when it cannot be had. */
+  async function fetchHtml(url) {
+    let answer;
+    try {
+      answer = await fetch(url, { redirect: "manual", headers: { Accept: "text/html" } });
+    } catch {
+      return null;
+    }
+    if (answer.type === "opaqueredirect") return signedOut();
+    if (!answer.ok) return null;
+    return new DOMParser().parseFromString(await answer.text(), "text/html");
+  }
+
+  let isOver = false;
+  function signedOut() {
+    isOver = true;
+    socket?.close();
+    show("Signed out", false);
+    return null;
+  }
+
+  function merge(html) {
+    const main = $("[data-shows]", html);
+    const mine = main && shows(main.dataset.shows);
+    if (mine && Number(mine.dataset.version) >= Number(main.dataset.version)) return;
+    if (mine) mine.dataset.version = main.dataset.version;
+    if (main?.dataset.title) document.title = main.dataset.title;
+    if (mine) say(main.dataset.says, true);
+    $$("[data-part]", html).forEach((part) => replacePart(document.adoptNode(part)));
+    $$("[data-call]", html).forEach((row) => replaceRow(document.adoptNode(row)));
+  }
+
+  const wanted = new Set();
+  let isAsking = false;
+
+  async function askForChanges() {
+    if (isAsking || !wanted.size || isOver) return;
+    isAsking = true;
+    const ids = [...wanted].slice(0, MOST_AT_ONCE);
+    ids.forEach((id) => wanted.delete(id));
+    const { live, changes } = page().dataset;
+    const query = live === "call" ? "" : ids.map((id) => `&id=${encodeURIComponent(id)}`).join("");
+    const html = await fetchHtml(changes + query);
+    if (html) merge(html);
+    isAsking = false;
+    askForChanges();
+  }
+
+  function hint(news) {
+    if (!page() || !isNews(news)) return;
+    // After a flood the whole list is read again, once, instead of row by row.
+    if (wanted.size >= 4 * MOST_AT_ONCE) {
+      wanted.clear();
+      tellArrivals("Many calls changed");
+      return;
+    }
+    wanted.add(news.call);
+    askForChanges();
+  }
+
+  /** Bring the page up to date, once, after the socket was (re)opened: hints may have been lost. */
+  async function catchUp() {
+    const live = page()?.dataset.live;
+    if (!live) return;
+    $$("[data-call]").forEach((row) => wanted.add(row.dataset.call));
+    if (live === "call") wanted.add(page().dataset.shows);
+    if (live === "list") {
+      const html = await fetchHtml(location.href);
+      // A row that left the list is asked for by its id; all others came with the page.
+      $$("[data-call]", html ?? document.createElement("div")).forEach((row) => {
+        wanted.delete(row.dataset.call);
+        row.dataset.belongs = "";
+      });
+      if (html) merge(html);
+    }
+    askForChanges();
+  }
+
+  // ── the socket ───────────────────────────────────────────────────────────────────────────────
+
+  let socket = null;
+  let failures = 0;
+  let retry = 0;
+
+  function show(words, isLive) {
+    const label = $("#live");
+    if (!label) return;
+    label.hidden = false;
+    label.textContent = words;
+    label.classList.toggle("off", !isLive);
+  }
+
+  function connect() {
+    clearTimeout(retry);
+    if (isOver || !page()) return;
+    socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws/calls/`);
+    socket.onopen = () => {
+      failures = 0;
+      show("Live", true);
+      catchUp();
+    };
+    socket.onmessage = (message) => hint(JSON.parse(message.data));
+    socket.onclose = () => {
+      if (isOver) return;
+      show("Reconnecting", false);
+      // 1 s, 2 s, 4 s … 30 s, each somewhere in its upper half, so that pages do not come at once.
+      const pause = Math.min(30, 2 ** failures) * (0.5 + Math.random() / 2);
+      failures += 1;
+      retry = setTimeout(connect, 1000 * pause);
+    };
+  }
+
+  // ── rings: the server sends what is left; here it is only counted down ───────────────────────
+
+  const ends = new WeakMap();
+  const watchRings = (root) => $$("[data-seconds]", root).forEach(ringEnd);
+
+  function ringEnd(ring) {
+    if (!ends.has(ring)) ends.set(ring, Date.now() + 1000 * Number(ring.dataset.seconds));
+    return ends.get(ring);
+  }
+
+  /** The same words as the server's: "4:12" under five minutes, then "7m", "3h", "2d". */
+  function clock(left) {
+    if (left < 300) return `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+    const [size, unit] = [[86400, "d"], [3600, "h"], [60, "m"]].find(([size]) => left >= size);
+    return `${Math.floor(left / size)}${unit}`;
+  }
+
+  /** The same words as the server's: "4 min 12 s", "2 h 05 min". */
+  function duration(left) {
+    const two = (large, unit, small, smaller) =>
+      `${large} ${unit}${small ? ` ${String(small).padStart(2, "0")} ${smaller}` : ""}`;
+    if (left < 60) return `${left} s`;
+    if (left < 3600) return two(Math.floor(left / 60), "min", left % 60, "s");
+    if (left < 86400) return two(Math.floor(left / 3600), "h", Math.floor(left / 60) % 60, "min");
+    return two(Math.floor(left / 86400), "d", Math.floor(left / 3600) % 24, "h");
+  }
+
+  function tick() {
+    for (const ring of $$("[data-seconds]")) {
+      const exact = (ringEnd(ring) - Date.now()) / 1000;
+      const left = Math.max(0, Math.floor(exact));
+      const share = (100 * left) / Number(ring.dataset.of);
+      $(".arc", ring).setAttribute("stroke-dasharray", `${share.toFixed(1)} 100`);
+      $("time", ring).textContent = clock(left);
+      const words = $("[data-left]", ring.closest("[data-expires]") ?? ring);
+      if (words) words.textContent = duration(left);
+      for (const element of [ring, words].filter(Boolean)) {
+        element.classList.toggle("bad", left < 300);
+        element.classList.toggle("warn", left >= 300 && left < 600);
+      }
+      if (page()?.dataset.live === "call" && (left === 300 || left === 60)) {
+        say(`${left / 60} ${left === 60 ? "minute" : "minutes"} left to decide`, true);
+      }
+      if (exact <= 0) end(ring.closest("[data-expires]"));
+    }
+  }
+
+  /** Nobody can decide any more; the server says the same as soon as its sweep has been there. */
+  function end(scope) {
+    if (!scope || scope.classList.contains("over")) return;
+    scope.classList.add("over");
+    const id = scope.dataset.call ?? scope.closest("[data-shows]")?.dataset.shows;
+    setTimeout(() => {
+      if (!scope.isConnected) return; // a hint has come
+      wanted.add(id);
+      askForChanges();
+    }, 1000 * SETTLE_SECONDS);
+  }
+
+  // ── forms: never sent twice, never shown as done before the server says so ───────────────────
+
+  document.addEventListener("submit", (event) => {
+    const button = event.submitter;
+    if (!button || event.target.method !== "post" || !event.target.closest("[data-live]")) return;
+    if (event.target.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    event.target.dataset.sent = "yes";
+    button.textContent = "Sending…";
+    button.setAttribute("aria-busy", "true");
+  });
+
+  // A page that comes back from the browser's memory is old: its forms and rows are not to be used.
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
+  addEventListener("pagehide", () => {
+    isOver = true;
+  });
+  addEventListener("online", () => socket?.readyState === WebSocket.CLOSED && connect());
+
+  watchRings(document);
+  setInterval(tick, 1000);
+  connect();
+})();

@@ -1,0 +1,226 @@
+"""The one entry for the bridge: policy and limits say if a call is joined, held or refused."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from approvals import access, bindings, canonical, lifecycle, policy, ruling, wording
+from approvals.audit import record as audit
+from approvals.errors import (
+    Conflict,
+    DefinitionChanged,
+    IdempotencyMismatch,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    QueueFull,
+)
+from approvals.models import Agent, AgentKey, Domain, Tool, ToolCall, database_now
+
+S = ToolCall.Status
+Facts = policy.Facts
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an agent asks for, with its arguments already validated against the tool's schema.
+
+    Attributes:
+        tool_id: a tool the agent may see; looked at again here.
+        idempotency_key: the caller's own; empty when it sent none.
+        supersedes: the agent's own pending call that this one replaces.
+        claimed_acts_for: whom the agent says it acts for; shown as a claim, binds nothing.
+        definition_digest: of the definition that the arguments were validated against; empty
+            when nobody did.
+    """
+
+    agent_id: int
+    key_id: int | None
+    tool_id: int
+    arguments: Mapping[str, object]
+    idempotency_key: str = ""
+    supersedes: UUID | None = None
+    claimed_acts_for: str = ""
+    definition_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The call that stands for a request; `joined` when it stood there already."""
+
+    call: ToolCall
+    joined: bool
+
+
+def submit(request: Request) -> Submitted:
+    """Hold or admit a call, or return the one this request repeats.
+
+    Raises:
+        NotAllowed: the agent is paused or a rule denies; the message is the rule's.
+        NotFound: no such tool for this agent, or nothing of its own to supersede.
+        DefinitionChanged: the arguments were validated against another definition.
+        QueueFull, IdempotencyMismatch, InvalidInput.
+    """
+    answer = _submit(request)
+    if isinstance(answer, NotAllowed):
+        raise answer
+    return answer
+
+
+@transaction.atomic(durable=True)
+def _submit(request: Request) -> Submitted | NotAllowed:
+    # Submits of one agent queue up here, so that limits and repeats are counted right.
+    agent = Agent.objects.select_for_update(no_key=True).get(pk=request.agent_id)
+    tool = _tool(agent, request.tool_id)
+    body = canonical.to_bytes(dict(request.arguments))
+    earlier = _earlier(agent, tool, canonical.digest(body), request.idempotency_key)
+    if earlier is not None:
+        return Submitted(earlier, joined=True)
+    if request.definition_digest not in ("", tool.definition_digest):
+        raise DefinitionChanged
+    in_force = ruling.in_force()
+    ruled = policy.evaluate(facts_of(agent, tool), in_force.rules)
+    if ruled.outcome == policy.Outcome.DENY:
+        return _denied(agent, tool, ruled)
+    call = draft(request, agent, tool, body, ruled, database_now())
+    call.policy_version = in_force.version
+    if request.supersedes is not None:
+        call.supersedes = _supersede(agent, request.supersedes, by=call.pk)
+    if call.status == S.PENDING:
+        _refuse_when_full(agent, tool.upstream.domain)
+    return Submitted(lifecycle.begin(call), joined=False)
+
+
+def judge(facts: policy.Facts, in_force: ruling.PolicyInForce) -> policy.Ruling:
+    """Return what a policy says of a call: how the bridge learns, from its cache, what passes."""
+    return policy.evaluate(facts, in_force.rules)
+
+
+def facts_of(agent: Agent, tool: Tool) -> policy.Facts:
+    """Return what policy judges a call by."""
+    return policy.Facts(
+        domain=tool.upstream.domain.name,
+        tool=tool.exposed_name,
+        effect=tool.effect,
+        agent=agent.name,
+    )
+
+
+def draft(
+    request: Request,
+    agent: Agent,
+    tool: Tool,
+    body: bytes,
+    ruled: policy.Ruling,
+    now: datetime,
+) -> ToolCall:
+    """Return the unsaved row of a new call, bound and dated.
+
+    Args:
+        body: canonical bytes of the arguments.
+        now: the database's time, UTC.
+    """
+    upstream = tool.upstream
+    is_held = ruled.outcome == policy.Outcome.HOLD
+    key = (
+        AgentKey.objects.select_related("acts_for").filter(pk=request.key_id).first()
+        if request.key_id
+        else None
+    )
+    decide_by_at = now + timedelta(seconds=ruled.expires_seconds if is_held else 0)
+    call = ToolCall(
+        id=uuid.uuid4(), agent=agent, key=key, owner=agent.owner,
+        acts_for=key.acts_for if key else agent.owner,
+        claimed_acts_for=wording.clean(request.claimed_acts_for, 200),
+        domain=upstream.domain, upstream=upstream, upstream_address=upstream.address,
+        credential_ref=upstream.credential_ref, tool=tool, tool_name=tool.exposed_name,
+        effect=tool.effect, definition_digest=tool.definition_digest,
+        arguments=body, arguments_digest=canonical.digest(body),
+        sentence=wording.sentence(tool.title, tool.name, request.arguments),
+        rule=ruled.rule.as_dict(), rule_digest=ruled.rule.digest(), quorum=ruled.quorum,
+        policy_version=0, four_eyes=upstream.domain.four_eyes,
+        decide_by_at=decide_by_at,
+        run_by_at=decide_by_at + timedelta(seconds=settings.RUN_WITHIN_SECONDS),
+        created_at=now, moved_at=now, agent_seen_at=now,
+        idempotency_key=request.idempotency_key,
+        status=S.PENDING if is_held else S.APPROVED,
+    )  # fmt: skip
+    call.binding = bindings.of(call).digest()
+    return call
+
+
+def _tool(agent: Agent, tool_id: int) -> Tool:
+    tool = (
+        Tool.objects.select_related("upstream__domain")
+        .filter(pk=tool_id, is_listed=True, upstream__is_enabled=True)
+        .first()
+    )
+    if agent.is_paused:
+        raise NotAllowed("This agent is paused.")
+    if tool is None or not agent.domains.filter(pk=tool.upstream.domain_id).exists():
+        raise NotFound("There is no such tool.")
+    # Unknown means write: only a tool reviewed as a read is one.
+    needed = agent.may_read if tool.effect == Tool.Effect.READ else agent.may_write
+    if not needed:
+        raise NotFound("There is no such tool.")
+    return tool
+
+
+def _earlier(agent: Agent, tool: Tool, digest: str, key: str) -> ToolCall | None:
+    """Return the agent's call that this one repeats.
+
+    Raises:
+        IdempotencyMismatch: its key was used for something else.
+    """
+    mine = ToolCall.objects.select_related("agent", "domain", "upstream", "tool").filter(
+        agent=agent
+    )
+    if not key:
+        same = mine.filter(tool=tool, arguments_digest=digest, joins_repeats=True)
+        return same.order_by("-created_at").first()
+    found = mine.filter(idempotency_key=key).first()
+    if found and (found.tool_id, found.arguments_digest) != (tool.pk, digest):
+        raise IdempotencyMismatch(call_id=found.pk)
+    return found
+
+
+def _denied(agent: Agent, tool: Tool, ruled: policy.Ruling) -> NotAllowed:
+    data = {
+        "tool": tool.exposed_name,
+        "domain": tool.upstream.domain.name,
+        "rule": ruled.rule.as_dict(),
+        "message": ruled.message,
+    }
+    entry = audit.Entry("call.refused", f"agent:{agent.name}", database_now(), data)
+    audit.record(f"agent:{agent.name}", entry)
+    return NotAllowed(ruled.message)
+
+
+def _supersede(agent: Agent, old_id: UUID, *, by: UUID) -> ToolCall:
+    old = access.get_agent_call(agent.pk, old_id)
+    try:
+        return lifecycle.supersede(old, actor=f"agent:{agent.name}", by=by)
+    except Conflict as error:
+        place = "$._meta['countersign/supersedes']"
+        raise InvalidInput(error.message, path=place, call_id=old_id) from None
+
+
+def _refuse_when_full(agent: Agent, domain: Domain) -> None:
+    pending = ToolCall.objects.filter(status=S.PENDING)
+    if pending.filter(agent=agent).count() >= settings.PENDING_PER_AGENT:
+        raise QueueFull(
+            f"This agent has {settings.PENDING_PER_AGENT} calls waiting for people already.",
+            retry_after_seconds=60,
+        )
+    # Makes submits of one domain queue up; agents are locked first everywhere, so no deadlock.
+    Domain.objects.select_for_update(no_key=True).get(pk=domain.pk)
+    if pending.filter(domain=domain).count() >= settings.PENDING_PER_DOMAIN:
+        raise QueueFull(f"The queue of {domain.name} is full.", retry_after_seconds=60)
+    # Not locked: this bound protects the machine, and a few more do no harm.
+    if pending.count() >= settings.PENDING_IN_ALL:
+        raise QueueFull("The queue is full.", retry_after_seconds=60)

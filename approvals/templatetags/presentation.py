@@ -1,0 +1,128 @@
+"""How templates write text nobody vouches for, times, strokes and digests; presentation only."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from approvals import wording
+
+register = template.Library()
+
+_LEFT_OUT = re.compile(r"and \d+ more|\d+ arguments?")
+_COUNTED = re.compile(r"(.*) (\d+ (?:item|field)s?)")
+_QUOTED = re.compile(r"(.*?) (“.*”)")
+
+
+@register.filter
+def segments(parts: Iterable[wording.Segment]) -> SafeString:
+    """Write text with a visible chip in place of everything that cannot be seen."""
+    return format_html_join("", "{}", ((_segment(part),) for part in parts))
+
+
+@register.filter
+def visible(text: str) -> SafeString:
+    """Write any text in the same way."""
+    return segments(wording.visible(str(text)))
+
+
+@register.filter
+def head(sentence: str) -> str:
+    """Return what a call does, the first part of its sentence."""
+    return sentence.split(" · ", maxsplit=1)[0]
+
+
+@register.filter
+def details(sentence: str) -> list[tuple[str, str]]:
+    """Return the arguments a sentence names, as name and value; `·` is in neither."""
+    return [_named(part) for part in _parts(sentence) if not _LEFT_OUT.fullmatch(part)]
+
+
+@register.filter
+def left_out(sentence: str) -> str:
+    """Return what a sentence says of the arguments it does not name; empty when it names all."""
+    return next((part for part in _parts(sentence) if _LEFT_OUT.fullmatch(part)), "")
+
+
+@register.filter
+def is_prose(row: wording.Row) -> bool:
+    """Tell whether a value is to be read as text rather than looked at as one mark."""
+    return any(part.is_break for part in row.value) or sum(len(p.text) for p in row.value) > 60
+
+
+@register.filter
+def initials(name: object) -> str:
+    """Return the letters of a face."""
+    return wording.initials(str(name))
+
+
+@register.filter
+def groups(digest: str) -> str:
+    """Return the beginning of a digest in groups of four."""
+    return wording.digest_groups(digest)
+
+
+@register.filter
+def short(digest: str) -> str:
+    """Return as much of a digest as tells it from its neighbours."""
+    return f"{digest[:4]} {digest[4:8]}"
+
+
+@register.simple_tag
+def stroke(digest: str, width: int, height: int, points: int) -> str:
+    """Return the path of a digest's stroke."""
+    return wording.stroke(digest, width, height, points)
+
+
+@register.filter
+def span(value: timedelta) -> str:
+    """Return a span of time in words."""
+    return wording.duration(value)
+
+
+@register.simple_tag
+def when(at: datetime, now: datetime) -> SafeString:
+    """Write a moment: the clock today, the date too on any other day."""
+    local = timezone.localtime(at)
+    is_today = local.date() == timezone.localtime(now).date()
+    words = local.strftime("%H:%M:%S" if is_today else "%-d %b %Y, %H:%M")
+    return format_html('<time datetime="{}">{}</time>', at.isoformat(), words)
+
+
+@register.filter
+def utc(at: datetime) -> SafeString:
+    """Write a moment of the trail: date and clock with seconds, UTC."""
+    words = at.astimezone(UTC).strftime("%-d %b %Y %H:%M:%S")
+    return format_html('<time datetime="{}">{}</time>', at.isoformat(), words)
+
+
+@register.filter
+def level(depth: int) -> int:
+    """Return how far a row is indented; deeper ones are told apart by their full name."""
+    return min(depth, 5)
+
+
+def _segment(part: wording.Segment) -> SafeString:
+    if not part.hidden:
+        return format_html("{}", part.text)
+    if part.is_break:
+        # The chip stands for the breaks; one of them is made, so that lines stay lines.
+        return format_html('<span class="hid soft" title="{}">{}</span>\n', part.name, part.text)
+    return format_html('<span class="hid">{}</span>', part.label)
+
+
+def _parts(sentence: str) -> list[str]:
+    return sentence.split(" · ")[1:]
+
+
+def _named(part: str) -> tuple[str, str]:
+    """Split "customer id cus_8241"; a wrong guess makes another word bold and nothing else."""
+    found = _COUNTED.fullmatch(part) or _QUOTED.fullmatch(part)
+    if found:
+        return found[1], found[2]
+    name, _, value = part.rpartition(" ")
+    return name, value

@@ -1,0 +1,1 @@
+"""The web pages: parse, check access, call one verb, render."""

@@ -1,0 +1,176 @@
+"""Gathers what the page of one call shows; a fixed number of queries, whatever the call holds."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Prefetch
+
+from approvals import access, lifecycle, policy, wording
+from approvals.models import Decision, Dispatch, Person, ToolCall, database_now
+from approvals.web import definitions, showing, trail
+from approvals.web.showing import S
+
+_MOST_DESCRIPTION = 2_000
+_MOST_RESULT = 4_000
+_HINTS = {
+    "readOnlyHint": "only reads",
+    "destructiveHint": "destroys",
+    "idempotentHint": "safe to repeat",
+    "openWorldHint": "reaches outside",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What somebody says whom nobody checked."""
+
+    kind: str  # agent or server
+    who: str
+    heading: str
+    text: tuple[wording.Segment, ...]
+    hints: str = ""
+
+    @property
+    def initials(self) -> str:
+        """Return what stands in the face."""
+        return wording.initials(self.who)
+
+
+@dataclass(frozen=True)
+class May:
+    """What the person who looks may do with the call as it is now, and in words why not."""
+
+    approve: access.Permission
+    reject: access.Permission
+    settle: access.Permission
+    withdraw: access.Permission
+
+    @property
+    def decide(self) -> bool:
+        """Return whether there is anything to choose from."""
+        return bool(self.approve) or bool(self.reject)
+
+
+def get(person: Person, call_id: object) -> ToolCall:
+    """Return a call the person may see, with all its page shows.
+
+    Raises:
+        NotFound: there is none, or it is not theirs to see.
+    """
+    found = access.get_call(person, str(call_id))
+    decisions = Decision.objects.select_related("approver")
+    return (
+        ToolCall.objects.select_related(
+            "agent", "domain", "upstream", "tool__reviewed_by", "owner", "acts_for",
+            "supersedes", "superseded_by",
+        )
+        .prefetch_related(Prefetch("decisions", queryset=decisions))
+        .get(pk=found.pk)
+    )  # fmt: skip
+
+
+def context(person: Person, call: ToolCall, *, seen: int | None = None) -> dict[str, Any]:
+    """Return what the templates of the page need.
+
+    Args:
+        seen: the version whose forms stand on the reader's page; when the call has moved since,
+            they are told to read it again instead of getting new forms.
+    """
+    now = database_now()
+    definition = definitions.of([call]).get(call.definition_digest, {})
+    rows = showing.argument_rows(call, definition)
+    shown = showing.show(call, now, unusual=showing.unusual_in(rows))
+    mine = showing.signed_by(call, person)
+    is_open = shown.ring is not None and mine is None
+    dispatch = Dispatch.objects.filter(call=call).first()
+    return {
+        "now": now,
+        "viewer": person,
+        "shown": shown,
+        "call": call,
+        "rows": rows,
+        "unusual": showing.unusual_in(rows),
+        "checks": showing.checks(call, rows),
+        "bytes": wording.visible(bytes(call.arguments).decode()),
+        "rule": policy.to_sentence(policy.Rule(**call.rule)),
+        "claims": _claims(call, definition),
+        "steps": trail.steps(call),
+        "mine": mine,
+        "may": _may(person, call, is_open=is_open),
+        "is_changed": seen is not None and seen != call.version and is_open,
+        "settle_from": lifecycle.settle_from(call),
+        "is_quarantined": now < lifecycle.settle_from(call),
+        "sent_at": dispatch.at if dispatch else None,
+        "took": _took(dispatch, call),
+        "time_out": wording.duration(_time_out(dispatch)),
+        "result": _result(call),
+        "is_reviewed": call.tool.reviewed_digest == call.definition_digest,
+    }
+
+
+def _may(person: Person, call: ToolCall, *, is_open: bool) -> May:
+    over = access.Permission(False, "")
+    is_unknown, is_unsent = call.status == S.UNKNOWN, call.status in lifecycle.UNSENT
+    return May(
+        approve=access.may_decide(person, call) if is_open else over,
+        reject=access.may_decide(person, call, "reject") if is_open else over,
+        settle=access.may_settle(person, call) if is_unknown else over,
+        withdraw=access.may_withdraw(person, call) if is_unsent else over,
+    )
+
+
+def _claims(call: ToolCall, definition: Mapping[str, Any]) -> list[Claim]:
+    claims = []
+    if call.claimed_acts_for:
+        text = wording.visible(f"I act for {call.claimed_acts_for}.")
+        claims.append(Claim("agent", call.agent.name, "What the agent says", text))
+    hints, description = _hints(definition), str(definition.get("description") or "")
+    if description or hints:
+        if len(description) > _MOST_DESCRIPTION:
+            description = description[:_MOST_DESCRIPTION] + "…"
+        heading = f"What {call.upstream.name} says about this tool"
+        text = wording.visible(description)
+        claims.append(Claim("server", call.upstream.name, heading, text, hints))
+    return claims
+
+
+def _hints(definition: Mapping[str, Any]) -> str:
+    annotations = definition.get("annotations")
+    hints = annotations if isinstance(annotations, dict) else {}
+    said = [
+        f"{words}: {'yes' if hints[key] else 'no'}"
+        for key, words in _HINTS.items()
+        if isinstance(hints.get(key), bool)
+    ]
+    return ", ".join(said)
+
+
+def _took(dispatch: Dispatch | None, call: ToolCall) -> str:
+    if dispatch is None or call.settled_at is None:
+        return ""
+    seconds = (call.settled_at - dispatch.at).total_seconds()
+    return f"{seconds:.1f} s" if seconds < 10 else wording.duration(timedelta(seconds=seconds))
+
+
+def _time_out(dispatch: Dispatch | None) -> timedelta:
+    return dispatch.answer_by_at - dispatch.at if dispatch else timedelta(0)
+
+
+def _result(call: ToolCall) -> tuple[wording.Segment, ...]:
+    if call.result is None:
+        return ()
+    text = bytes(call.result).decode(errors="replace")
+    if len(text) > _MOST_RESULT:
+        text = f"{text[:_MOST_RESULT]}… {len(text) - _MOST_RESULT:,} characters more"
+    return wording.visible(_pretty(text))
+
+
+def _pretty(text: str) -> str:
+    """Return JSON with a line for each part; text as it is where it is none."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, indent=1)
+    except ValueError:
+        return text

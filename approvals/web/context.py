@@ -1,0 +1,50 @@
+"""What every page's frame shows: who is signed in, how much waits for them, light or dark."""
+
+from functools import cached_property
+
+from django.http import HttpRequest
+
+from approvals import access
+from approvals.models import Person
+from approvals.web import queue
+
+THEME_COOKIE = "theme"
+THEMES = ("light", "dark")
+
+
+class Shell:
+    """The frame's facts; each is asked of the database only by a template that shows it."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        # Requests refused before the session was read have no user.
+        user = getattr(request, "user", None)
+        self.person = user if isinstance(user, Person) else None
+        self.path = request.path
+        theme = request.COOKIES.get(THEME_COOKIE, "")
+        self.theme = theme if theme in THEMES else ""
+
+    @cached_property
+    def waiting(self) -> int:
+        """Return how many calls wait for this person."""
+        return queue.waiting_for(self.person).count() if self.person else 0
+
+    @cached_property
+    def role(self) -> str:
+        """Return in a few words what this person may do."""
+        if self.person is None:
+            return ""
+        flags = {
+            "Administrator": self.person.is_administrator,
+            "Auditor": self.person.is_auditor,
+        }
+        words = [word for word, is_so in flags.items() if is_so]
+        domains = list(access.domains_of(self.person).order_by("name")[:3])
+        words += [f"Approves {', '.join(map(str, domains))}"] if domains else []
+        if not words and self.person.agents.exists():
+            return "Owns agents"
+        return ", ".join(words) or "No role yet"
+
+
+def shell(request: HttpRequest) -> dict[str, Shell]:
+    """Return the context all templates share."""
+    return {"shell": Shell(request)}

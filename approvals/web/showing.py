@@ -1,0 +1,214 @@
+"""What templates show of a call, computed from rows that are read already; asks no database."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from approvals import canonical, wording
+from approvals.models import Decision, Person, ToolCall
+
+S = ToolCall.Status
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a state looks: a tone, an icon, and the words that carry the meaning without either."""
+
+    tone: str
+    icon: str
+    words: str
+
+    @property
+    def short(self) -> str:
+        """Return the words of a chip."""
+        return self.words.split(",", maxsplit=1)[0]
+
+
+LOOKS = {
+    S.PENDING: Look("warn", "clock", "Held"),
+    S.APPROVED: Look("", "check", "Approved, waiting to run"),
+    S.CLAIMED: Look("", "check", "Approved, about to run"),
+    S.DISPATCHED: Look("", "repeat", "Running"),
+    S.SUCCEEDED: Look("ok", "check", "Done"),
+    S.FAILED: Look("bad", "alert", "Failed"),
+    S.UNKNOWN: Look("doubt", "doubt", "Outcome unknown"),
+    S.REJECTED: Look("bad", "x", "Rejected"),
+    S.EXPIRED: Look("idle", "clock", "Expired"),
+    S.CANCELLED: Look("idle", "undo", "Withdrawn"),
+    S.VOID: Look("idle", "x", "Void"),
+}
+_RISKS = {"high": ("High", "bad", 3), "raised": ("Raised", "warn", 2), "low": ("Low", "idle", 1)}
+
+
+@dataclass(frozen=True)
+class Risk:
+    """The risk of a call: a word, its tone, and how many of three bars are filled."""
+
+    word: str
+    tone: str
+    bars: int
+
+
+@dataclass(frozen=True)
+class Ring:
+    """The time left to decide, as an arc and as a number."""
+
+    exact: float  # seconds
+    of: int
+
+    @property
+    def seconds(self) -> int:
+        """Return whole seconds; what is left is never overstated."""
+        return int(self.exact)
+
+    @property
+    def share(self) -> str:
+        """Return the length of the arc in hundredths of the circle."""
+        return f"{100 * self.seconds / self.of:.1f}"
+
+    @property
+    def clock(self) -> str:
+        """Return what stands inside."""
+        return wording.clock_left(timedelta(seconds=self.seconds))
+
+    @property
+    def words(self) -> str:
+        """Return the time left in words."""
+        return wording.duration(timedelta(seconds=self.seconds))
+
+    @property
+    def tone(self) -> str:
+        """Return warn under ten minutes, bad under five."""
+        return "bad" if self.seconds < 300 else "warn" if self.seconds < 600 else ""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A line for one signature: open, or signed by somebody."""
+
+    decision: Decision | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """Return what the signer's stroke is drawn from; the same person, the same stroke."""
+        assert self.decision is not None  # noqa: S101 - templates ask signed lines only
+        return canonical.digest(self.decision.approver.get_username().encode())
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One call as a row or a page shows it."""
+
+    call: ToolCall
+    ring: Ring | None  # while people can still decide
+    look: Look
+    risk: Risk
+    slots: tuple[Slot, ...]
+
+    @property
+    def signed(self) -> int:
+        """Return how many have signed."""
+        return sum(slot.decision is not None for slot in self.slots)
+
+    @property
+    def missing(self) -> int:
+        """Return how many signatures the rule still asks for."""
+        return len(self.slots) - self.signed
+
+    @property
+    def short_id(self) -> str:
+        """Return as much of the id as people read out to each other."""
+        return str(self.call.pk)[:8]
+
+    @property
+    def decided_by(self) -> str:
+        """Return who decided: names, a rule, or nobody."""
+        names = [decision.approver.display_name for decision in self.call.decisions.all()]
+        if self.call.quorum == 0:
+            return f"Rule “{self.call.rule.get('name', '')}”"
+        return ", ".join(names) or ("nobody yet" if self.call.status == S.PENDING else "nobody")
+
+
+def show(call: ToolCall, now: datetime, *, unusual: int = 0) -> Shown:
+    """Return a call as templates show it.
+
+    Args:
+        call: with agent, domain, owner, acts_for and decisions (with approvers) loaded.
+        now: by the database's clock.
+        unusual: how many of its arguments have something odd about them.
+    """
+    ring = _ring(call, now)
+    is_over = call.status == S.PENDING and ring is None
+    signed = [Slot(d) for d in call.decisions.all() if d.verdict == Decision.Verdict.APPROVE]
+    word, tone, bars = _RISKS[wording.risk(call.effect, unusual)]
+    return Shown(
+        call=call,
+        ring=ring,
+        # The sweep will say so within a second or two; nobody can decide any more.
+        look=LOOKS[S.EXPIRED] if is_over else LOOKS[S(call.status)],
+        risk=Risk(word, tone, bars),
+        slots=(*signed, *[Slot()] * (call.quorum - len(signed))),
+    )
+
+
+def _ring(call: ToolCall, now: datetime) -> Ring | None:
+    left = (call.decide_by_at - now).total_seconds()
+    if call.status != S.PENDING or left <= 0:
+        return None
+    return Ring(left, max(1, int((call.decide_by_at - call.created_at).total_seconds())))
+
+
+def arguments_of(call: ToolCall) -> dict[str, Any]:
+    """Return the arguments, parsed from the stored bytes that people approve."""
+    parsed: dict[str, Any] = json.loads(bytes(call.arguments))
+    return parsed
+
+
+def argument_rows(call: ToolCall, definition: Mapping[str, Any]) -> tuple[wording.Row, ...]:
+    """Return the rows of the arguments table."""
+    return wording.rows(arguments_of(call), definition.get("inputSchema"))
+
+
+def unusual_in(rows: tuple[wording.Row, ...]) -> int:
+    """Return how many rows have something odd about them."""
+    return sum(bool(row.remarks) for row in rows)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line above the arguments that says what is out of the ordinary."""
+
+    tone: str
+    icon: str
+    fact: str
+    why: str = ""
+
+
+_EFFECT_CHECKS = {
+    "unreviewed": Check(
+        "bad", "alert", "Nobody has reviewed this tool.", "What it does is its server’s word only."
+    ),
+    "changed": Check(
+        "bad", "alert", "This tool changed after a person reviewed it.", "Look at it again first."
+    ),
+    "destructive": Check("warn", "alert", "A person reviewed this tool as destructive."),
+}
+_MOST_CHECKS = 5
+
+
+def checks(call: ToolCall, rows: tuple[wording.Row, ...]) -> list[Check]:
+    """Return at most five lines about what is odd; the values below carry all of it."""
+    found = [_EFFECT_CHECKS[call.effect]] if call.effect in _EFFECT_CHECKS else []
+    found += [Check("warn", "eye", f"{row.label}:", row.remark) for row in rows if row.remarks]
+    if len(found) <= _MOST_CHECKS:
+        return found
+    more = len(found) - _MOST_CHECKS + 1
+    return [*found[: _MOST_CHECKS - 1], Check("warn", "eye", f"{more} more marked values", "below")]
+
+
+def signed_by(call: ToolCall, person: Person) -> Decision | None:
+    """Return the person's own decision on the call, if there is one."""
+    return next((d for d in call.decisions.all() if d.approver_id == person.pk), None)

@@ -1,0 +1,94 @@
+"""The events of one call as the lines a person reads; each keeps its number, code and digest."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from approvals import wording
+from approvals.models import AuditEvent, Person, ToolCall
+
+_MOST_EVENTS = 200  # a call that cannot connect makes two a minute for ten minutes
+
+_WORDS = {
+    "call.held": "asked; rule “{rule}” held it",
+    "call.admitted": "asked; rule “{rule}” let it through",
+    "call.approve_signed": "approved it",
+    "call.reject_signed": "rejected it",
+    "call.approved": "Approved: every signature is there",
+    "call.claimed": "A worker took it; nothing is sent yet",
+    "call.dispatched": "Sent to {upstream}, once",
+    "call.succeeded": "{upstream} did it",
+    "call.failed": "It did not succeed",
+    "call.unknown": "Nobody can tell what happened",
+    "call.rejected": "Rejected: it will not run",
+    "call.expired": "Its time was over; nothing ran",
+    "call.cancelled": "withdrew it; nothing ran",
+    "call.void": "Void: what was asked is no longer what would run",
+}
+_GIVEN_BACK = "Given back by the worker; nothing was sent"
+_SETTLED = {"call.succeeded": "said that it ran", "call.failed": "said that it did not run"}
+# Said by the actor; the others are what Countersign did or saw.
+_BY_ACTOR = {"call.held", "call.admitted", "call.approve_signed", "call.reject_signed"}
+_BY_ACTOR |= {"call.cancelled"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One event in words."""
+
+    event: AuditEvent
+    kind: str  # person, agent, or empty for Countersign itself
+    who: str
+    did: str
+    said: tuple[wording.Segment, ...]  # the reason somebody gave
+
+    @property
+    def initials(self) -> str:
+        """Return what stands in the face."""
+        return wording.initials(self.who)
+
+
+def steps(call: ToolCall) -> list[Step]:
+    """Return the trail of a call in order."""
+    events = list(
+        AuditEvent.objects.filter(stream=f"call:{call.pk}").order_by("seq")[:_MOST_EVENTS]
+    )
+    names = _names(event.actor for event in events)
+    return [_step(call, event, names) for event in events]
+
+
+def _names(actors: Iterable[str]) -> Mapping[str, str]:
+    usernames = {actor.removeprefix("person:") for actor in actors if actor.startswith("person:")}
+    people = Person.objects.filter(username__in=usernames)
+    return {f"person:{person.get_username()}": person.display_name for person in people}
+
+
+def _step(call: ToolCall, event: AuditEvent, names: Mapping[str, str]) -> Step:
+    data: dict[str, Any] = json.loads(bytes(event.data))
+    kind, _, name = event.actor.partition(":")
+    is_settled = "settled" in data
+    is_by_actor = (event.code in _BY_ACTOR or is_settled) and kind in ("person", "agent")
+    return Step(
+        event=event,
+        kind=kind if is_by_actor else "",
+        who=names.get(event.actor, name) if is_by_actor else "",
+        did=_did(call, event, data),
+        said=wording.visible(_reason(event, data)),
+    )
+
+
+def _did(call: ToolCall, event: AuditEvent, data: Mapping[str, Any]) -> str:
+    if "settled" in data:
+        return _SETTLED.get(event.code, "settled it")
+    if event.code == "call.approved" and data.get("source") == "claimed":
+        return _GIVEN_BACK
+    words = _WORDS.get(event.code, event.code)
+    rule = data.get("rule")
+    named = rule.get("name", "") if isinstance(rule, dict) else ""
+    return words.format(rule=named, upstream=call.upstream.name)
+
+
+def _reason(event: AuditEvent, data: Mapping[str, Any]) -> str:
+    # A rejection is two events, the decision and the move; its reason is told once.
+    return "" if event.code == "call.rejected" else str(data.get("reason", ""))

@@ -1,0 +1,1 @@
+"""The WebSocket door: hints to open pages."""
