@@ -1,0 +1,1 @@
+"""Everything about MCP, towards agents and upstreams; imports approvals, never the reverse."""

@@ -1,0 +1,261 @@
+"""The steps of one release on the worker's event loop; `release` hands calls over to it.
+
+Claim, connect and look at the tool again: all of that may be repeated. Then the dispatch is
+committed, and only after that a byte leaves, once. Every step's truth is the call's row.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import Error as DatabaseTrouble  # whatever a database's driver may raise
+
+from approvals import bindings, lifecycle
+from approvals.errors import ApprovalsError, Conflict, NotFound
+from approvals.models import ToolCall
+from approvals.outcomes import UNKNOWN, Outcome
+from mcp_bridge import catalog
+from mcp_bridge.connections import Connection
+from mcp_bridge.opened import Open
+from mcp_bridge.sending import Sending, parameters
+from mcp_bridge.slots import Line
+from mcp_bridge.targets import WRITE
+from mcp_bridge.threads import in_database
+from mcp_bridge.upstream import Sessions
+
+log = logging.getLogger(__name__)
+
+LATE_SECONDS = 600.0  # how long the answer of a call that became unknown is still listened for
+_LONGEST_LINE = 500  # before one upstream; the sweep wakes the rest again
+_TAKEN_AWAY = "The upstream server was taken away after the call was made."
+_PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # while the database is away
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What a dispatch needs: where to send, what was seen there, and what to send."""
+
+    connection: Connection
+    session: Open
+    seen: bindings.Seen
+    params: dict[str, Any]
+
+
+class Releases:
+    """Everything this process releases, and the sessions it does that with."""
+
+    def __init__(self, worker: str, may_claim: Callable[[], bool]) -> None:
+        """Prepare; used on one event loop.
+
+        Args:
+            worker: signs claims and dispatches.
+            may_claim: whether the process still takes on work.
+        """
+        self.sessions = Sessions(WRITE)
+        self._worker = worker
+        self._may_claim = may_claim
+        self._lines: dict[int, Line] = {}
+        self._in_line: set[UUID] = set()
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def release(self, call_id: UUID) -> None:
+        """Release one approved call, at most once; return when it is recorded how that ended.
+
+        Safe to call twice, late, or for a call that needs no release.
+        """
+        if call_id in self._in_line:
+            return
+        self._in_line.add(call_id)
+        try:
+            await self._release(call_id)
+        finally:
+            self._in_line.discard(call_id)
+
+    async def refresh(self, upstream_id: int) -> None:
+        """Read an upstream's list again with this worker's credentials.
+
+        Raises:
+            NotFound, TemporarilyUnavailable.
+        """
+        connection = await self.sessions.connection(upstream_id)
+        await catalog.refresh(connection, actor=f"worker:{self._worker}")
+
+    async def close(self) -> None:
+        """Leave every session, and listen for late answers no longer."""
+        for task in self._late:
+            task.cancel()
+        await self.sessions.close()
+
+    async def _release(self, call_id: UUID) -> None:
+        call = await in_database(_approved, call_id)
+        if call is None:
+            return
+        line = self._lines.setdefault(call.upstream_id, Line(settings.RELEASES_PER_UPSTREAM))
+        if line.length >= _LONGEST_LINE:
+            return
+        # The place comes first: a claim's lease must not run out in a line.
+        async with line.place(call.agent_id):
+            if not self._may_claim():
+                return
+            try:
+                claim = await in_database(lifecycle.claim, call_id, worker=self._worker)
+            except (Conflict, NotFound):
+                return  # withdrawn, expired, or another worker has it
+            await self._carry_out(claim)
+
+    async def _carry_out(self, claim: lifecycle.Claim) -> None:
+        ready = await self._ready(claim)
+        if ready is None:
+            return
+        # A session that is left meanwhile stays until this is answered.
+        with ready.session.used():
+            try:
+                await in_database(lifecycle.dispatch, claim, seen=ready.seen)
+            except Conflict:
+                return  # void, expired, or no longer ours: nothing was sent
+            except Exception as error:  # noqa: BLE001 - whatever it was, nothing was sent
+                await _after_unclear_commit(claim, error)
+                return
+            sending = Sending(
+                ready.connection, ready.params, bytes(claim.call.arguments), ready.session
+            )
+            outcome = await sending.outcome(settings.UPSTREAM_TIMEOUT_SECONDS)
+        if outcome.status == UNKNOWN:
+            self._listen_late(claim, sending)
+        await _finish(claim, outcome)
+
+    async def _ready(self, claim: lifecycle.Claim) -> _Ready | None:
+        """Return everything a dispatch needs; None when the call is void or was given back."""
+        call, actor = claim.call, f"worker:{claim.worker}"
+        try:
+            params = parameters(call.pk, call.tool.name, bytes(call.arguments))
+            async with _renewed(claim):
+                ready = await self._looked_at(call, params)
+        except (ValueError, NotFound) as error:
+            why = _TAKEN_AWAY if isinstance(error, NotFound) else str(error)
+            await _quietly(lifecycle.void, call.pk, actor=actor, reason=why)
+        except ApprovalsError as error:
+            await _quietly(lifecycle.unclaim, claim, reason=error.message)
+        else:
+            if self._may_claim():
+                return ready
+            # What is not sent before the process goes must not be half sent when it does.
+            await _quietly(lifecycle.unclaim, claim, reason="The worker stopped; nothing was sent.")
+        return None
+
+    async def _looked_at(self, call: ToolCall, params: dict[str, Any]) -> _Ready:
+        """Connect and look at the tool again; free to redo, because nothing is sent.
+
+        Raises:
+            NotFound: the upstream is switched off.
+            ApprovalsError: it cannot be reached now, or does not list its tools.
+        """
+        connection = await self.sessions.connection(call.upstream_id)
+        session = await connection.opened()
+        try:
+            listing = await catalog.read_list(connection, session)
+        except ApprovalsError:
+            session = await connection.opened()  # another one: that was stale
+            listing = await catalog.read_list(connection, session)
+        tool = next((entry for entry in listing.tools if entry.name == call.tool.name), None)
+        digest = catalog.digest_of(tool) if tool else ""
+        if digest != call.definition_digest:
+            # The catalogue learns it here, so that the tool is changed before anybody asks again.
+            await catalog.take_over(connection, listing, actor=f"worker:{self._worker}")
+        target = connection.target
+        seen = bindings.Seen(digest, target.address, target.credential_ref)
+        return _Ready(connection, session, seen, params)
+
+    def _listen_late(self, claim: lifecycle.Claim, sending: Sending) -> None:
+        """Record a definite answer that comes after the call was called unknown."""
+
+        async def listen() -> None:
+            outcome = await sending.outcome(LATE_SECONDS)
+            if outcome.status != UNKNOWN:
+                await _finish(claim, outcome)
+
+        task = asyncio.create_task(listen())
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+
+def _approved(call_id: UUID) -> ToolCall | None:
+    """Return a call that waits for a worker; a look before standing in line, no lock."""
+    waiting = ToolCall.objects.filter(pk=call_id, status=ToolCall.Status.APPROVED)
+    return waiting.only("upstream_id", "agent_id").first()
+
+
+@asynccontextmanager
+async def _renewed(claim: lifecycle.Claim) -> AsyncIterator[None]:
+    """Keep a claim's lease from running out while connecting takes its time."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(settings.CLAIM_LEASE_SECONDS / 3)
+            try:
+                await in_database(lifecycle.renew, claim)
+            except (Conflict, DatabaseTrouble) as error:
+                log.info("The lease of call %s is not renewed: %s", claim.call_id, error)
+
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewing.cancel()
+
+
+async def _finish(claim: lifecycle.Claim, outcome: Outcome) -> None:
+    """Record the outcome; a database that is away for a while must not cost it."""
+    for pause in (*_PAUSES, None):
+        try:
+            await in_database(lifecycle.finish, claim, outcome)
+        except Conflict:
+            return  # settled by a person meanwhile
+        except DatabaseTrouble:
+            if pause is None:
+                log.exception("The outcome of call %s is lost; the sweep ends it.", claim.call_id)
+                return
+            await asyncio.sleep(pause)
+        else:
+            return
+
+
+async def _after_unclear_commit(claim: lifecycle.Claim, error: Exception) -> None:
+    """Send nothing, and read again: only the row knows whether the dispatch was committed."""
+    log.error("The dispatch of call %s may not have been committed.", claim.call_id, exc_info=error)
+    for pause in (*_PAUSES, None):
+        try:
+            await in_database(_undo, claim)
+        except DatabaseTrouble:
+            if pause is None:
+                return  # leases run out: given back where it was claimed, else unknown
+            await asyncio.sleep(pause)
+        else:
+            return
+
+
+def _undo(claim: lifecycle.Claim) -> None:
+    """Say of a dispatch that was committed that nothing was sent; else give the claim back."""
+    why = "The database did not confirm the dispatch, so nothing was sent."
+    call = ToolCall.objects.get(pk=claim.call_id)
+    try:
+        if call.status == ToolCall.Status.CLAIMED and call.fence == claim.fence:
+            lifecycle.unclaim(claim, reason=why)
+        else:
+            lifecycle.finish(claim, Outcome.failed(ToolCall.Failure.NOT_SENT, why))
+    except Conflict:
+        return  # it moved on meanwhile, or is not ours
+
+
+async def _quietly(verb: Any, *args: object, **options: object) -> None:
+    try:
+        await in_database(verb, *args, **options)
+    except Conflict:
+        log.info("The call moved on meanwhile.")
+    except DatabaseTrouble as error:
+        log.warning("The database is away: %s", error)

@@ -1,0 +1,257 @@
+"""What the bridge knows of agents, keys, tools and policy, as one frozen value per revision.
+
+A snapshot is a hint: it decides what an agent is shown and which reads pass. Whatever leads to a
+row is judged again from rows. Everything in mcp_bridge may use it.
+"""
+
+import asyncio
+import json
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from approvals import ruling, submission
+from approvals.models import Agent, AgentKey, Revision, Tool, ToolDefinition
+from mcp_bridge.threads import DatabaseThreads
+
+_CHECK_SECONDS = 1.0
+EVERYWHERE = ""  # the surface of /mcp; any other is the name of a domain
+
+
+@dataclass(frozen=True)
+class KeyFacts:
+    """One key that is not revoked."""
+
+    id: int
+    prefix: str
+    secret_digest: str
+    agent_id: int
+    acts_for: str  # sign-in name
+    expires_at: datetime | None
+
+    def is_valid(self, now: datetime) -> bool:
+        """Return whether the key has not run out."""
+        return self.expires_at is None or now < self.expires_at
+
+
+@dataclass(frozen=True)
+class AgentFacts:
+    """One agent and what it was given."""
+
+    id: int
+    name: str
+    domains: frozenset[str]
+    may_read: bool
+    may_write: bool
+    grace_seconds: int
+    is_paused: bool
+
+
+@dataclass(frozen=True)
+class ToolFacts:
+    """One tool that is listed now, with its definition."""
+
+    id: int
+    upstream_id: int
+    upstream: str
+    domain: str
+    name: str  # as the upstream calls it
+    exposed_name: str  # as agents call it
+    effect: str
+    definition_digest: str
+    definition: Mapping[str, Any]
+
+    @property
+    def input_schema(self) -> Mapping[str, Any]:
+        """Return the JSON Schema of the arguments, as the upstream wrote it."""
+        schema: Mapping[str, Any] = self.definition["inputSchema"]
+        return schema
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the policy says of one agent's calls of one tool."""
+
+    outcome: str  # "allow", "hold" or "deny"
+    rule: str  # its name
+    message: str  # the rule's words
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything at one revision; what is derived from it is worked out once."""
+
+    revision: int
+    keys: Mapping[str, KeyFacts]  # by prefix
+    agents: Mapping[int, AgentFacts]
+    tools: Mapping[str, ToolFacts]  # by exposed name, in the order of names
+    policy: ruling.PolicyInForce
+    _visible: dict[tuple[int, str], Mapping[str, ToolFacts]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    _judged: dict[tuple[int, str], Judgement] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def visible(self, agent: AgentFacts, surface: str) -> Mapping[str, ToolFacts]:
+        """Return the tools the agent may see on a surface, by exposed name, ordered."""
+        known = self._visible.get((agent.id, surface))
+        if known is None:
+            known = {
+                name: tool for name, tool in self.tools.items() if not hidden(agent, surface, tool)
+            }
+            self._visible[(agent.id, surface)] = known
+        return known
+
+    def judge(self, agent: AgentFacts, tool: ToolFacts) -> Judgement:
+        """Return what the policy says of this agent's calls of this tool."""
+        known = self._judged.get((agent.id, tool.exposed_name))
+        if known is None:
+            facts = submission.Facts(
+                domain=tool.domain, tool=tool.exposed_name, effect=tool.effect, agent=agent.name
+            )
+            ruled = submission.judge(facts, self.policy)
+            known = Judgement(ruled.outcome.value, ruled.rule.name, ruled.message)
+            self._judged[(agent.id, tool.exposed_name)] = known
+        return known
+
+    def passes(self, agent: AgentFacts, tool: ToolFacts) -> bool:
+        """Return whether the call goes straight through: a reviewed read that a rule allows."""
+        return tool.effect == Tool.Effect.READ and self.judge(agent, tool).outcome == "allow"
+
+
+def hidden(agent: AgentFacts, surface: str, tool: ToolFacts) -> str:
+    """Return why the agent may not see a tool on a surface, for the audit; empty when it may."""
+    if tool.domain not in agent.domains:
+        return f"it belongs to {tool.domain}, a domain the agent was not given"
+    if surface not in (EVERYWHERE, tool.domain):
+        return f"it belongs to {tool.domain}, and the agent called it at /mcp/{surface}"
+    # Unknown means write: only a tool reviewed as a read is one.
+    if tool.effect == Tool.Effect.READ:
+        return "" if agent.may_read else "the agent was not given reads"
+    return "" if agent.may_write else f"the tool is {tool.effect}, and the agent may only read"
+
+
+class Snapshots:
+    """Loads the snapshot again when the revision changed; asks at most once a second."""
+
+    def __init__(self) -> None:
+        self._threads = DatabaseThreads(1, "bridge-snapshot")
+        self._snapshot: Snapshot | None = None
+        self._checked_at = float("-inf")
+        self._checking: asyncio.Task[Snapshot] | None = None
+
+    async def current(self) -> Snapshot:
+        """Return the snapshot of a second ago at the oldest."""
+        if self._snapshot is not None and time.monotonic() - self._checked_at < _CHECK_SECONDS:
+            return self._snapshot
+        if self._checking is None:
+            self._checking = asyncio.create_task(self._check())
+            self._checking.add_done_callback(self._checked)
+        # A request that goes away must not take the look with it that others wait for.
+        return await asyncio.shield(self._checking)
+
+    def latest(self) -> Snapshot | None:
+        """Return what was loaded last, however old, without asking."""
+        return self._snapshot
+
+    def close(self) -> None:
+        """End the thread that asks."""
+        self._threads.close()
+
+    async def _check(self) -> Snapshot:
+        began = time.monotonic()
+        snapshot = await self._threads.run(load_if_changed, self._snapshot)
+        self._snapshot, self._checked_at = snapshot, began
+        return snapshot
+
+    def _checked(self, task: asyncio.Task[Snapshot]) -> None:
+        self._checking = None
+        if not task.cancelled():
+            task.exception()  # whoever waits has it; nobody may be waiting any more
+
+
+def load_if_changed(known: Snapshot | None) -> Snapshot:
+    """Return the snapshot given when nothing changed since, else a new one. Synchronous."""
+    if known is not None and Revision.current() == known.revision:
+        return known
+    # Read before what it counts: a change in between then makes the next look load again.
+    revision = Revision.current()
+    return Snapshot(
+        revision=revision,
+        keys=_keys(),
+        agents=_agents(),
+        tools=_tools(known),
+        policy=ruling.in_force(),
+    )
+
+
+def _keys() -> Mapping[str, KeyFacts]:
+    keys = AgentKey.objects.filter(revoked_at=None).select_related("acts_for")
+    return {
+        key.prefix: KeyFacts(
+            id=key.pk,
+            prefix=key.prefix,
+            secret_digest=key.secret_digest,
+            agent_id=key.agent_id,
+            acts_for=key.acts_for.get_username(),
+            expires_at=key.expires_at and key.expires_at.astimezone(UTC),
+        )
+        for key in keys
+    }
+
+
+def _agents() -> Mapping[int, AgentFacts]:
+    domains: dict[int, set[str]] = defaultdict(set)
+    given = Agent.domains.through.objects.values_list("agent_id", "domain__name")
+    for agent_id, name in given:
+        domains[agent_id].add(name)
+    return {
+        agent.pk: AgentFacts(
+            id=agent.pk,
+            name=agent.name,
+            domains=frozenset(domains[agent.pk]),
+            may_read=agent.may_read,
+            may_write=agent.may_write,
+            grace_seconds=agent.grace_seconds,
+            is_paused=agent.is_paused,
+        )
+        for agent in Agent.objects.all()
+    }
+
+
+def _tools(known: Snapshot | None) -> Mapping[str, ToolFacts]:
+    tools = Tool.objects.filter(is_listed=True, upstream__is_enabled=True)
+    # Sorted here: databases order text by their own rules, and cursors compare names.
+    listed = sorted(tools.select_related("upstream__domain"), key=lambda tool: tool.exposed_name)
+    bodies = _definitions({tool.definition_digest for tool in listed}, known)
+    return {
+        tool.exposed_name: ToolFacts(
+            id=tool.pk,
+            upstream_id=tool.upstream_id,
+            upstream=tool.upstream.name,
+            domain=tool.upstream.domain.name,
+            name=tool.name,
+            exposed_name=tool.exposed_name,
+            effect=tool.effect,
+            definition_digest=tool.definition_digest,
+            definition=bodies[tool.definition_digest],
+        )
+        for tool in listed
+        if tool.definition_digest in bodies
+    }
+
+
+def _definitions(digests: set[str], known: Snapshot | None) -> dict[str, Mapping[str, Any]]:
+    """Return definitions by digest; what is known already is not parsed again."""
+    found: dict[str, Mapping[str, Any]] = {}
+    if known is not None:
+        found = {tool.definition_digest: tool.definition for tool in known.tools.values()}
+    missing = sorted(digests - found.keys())
+    for start in range(0, len(missing), 500):
+        rows = ToolDefinition.objects.filter(pk__in=missing[start : start + 500])
+        found |= {row.digest: json.loads(bytes(row.body)) for row in rows}
+    return found
