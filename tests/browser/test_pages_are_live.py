@@ -1,0 +1,228 @@
+"""Pages stay true while they are open: what is new appears, what moved changes, nothing jumps."""
+
+from datetime import timedelta
+
+import pytest
+from playwright.sync_api import expect
+
+from approvals import lifecycle
+from approvals.models import ToolCall
+
+pytestmark = pytest.mark.browser
+
+S = ToolCall.Status
+WITHIN = 1_000  # ms from the commit to the screen
+
+
+def row(page, call):
+    return page.locator(f"#call-{call.pk}")
+
+
+def decide(call, person, verdict="approve", reason=""):
+    return lifecycle.decide(
+        call.pk, decider=person, verdict=verdict, binding=call.binding, reason=reason
+    )
+
+
+def mark(page):
+    """Leave something on the page that a reload would wipe away."""
+    page.evaluate("window.isSamePage = true")
+
+
+def assert_same(page):
+    assert page.evaluate("window.isSamePage") is True
+
+
+def test_a_new_call_appears_on_an_empty_queue(site, world, held_call, live):
+    page = live(world.bo)
+    mark(page)
+
+    call = held_call()
+
+    expect(row(page, call)).to_be_visible(timeout=WITHIN)
+    expect(page.get_by_text("Nothing is waiting for you")).to_be_hidden()
+    expect(page).to_have_title("Queue, 1 waiting · Countersign")
+    expect(page.locator("#waiting")).to_have_text("1 waiting")
+    expect(page.locator("#arrivals")).to_contain_text("1 new call")
+    assert_same(page)
+
+
+def test_a_new_call_moves_no_row_that_is_there(site, world, held_call, live):
+    there = [held_call(arguments={"amount": n}) for n in range(1, 4)]
+    page = live(world.bo)
+    before = [row(page, call).bounding_box() for call in there]
+
+    urgent = held_call(age=timedelta(minutes=55))
+
+    expect(row(page, urgent)).to_be_visible(timeout=WITHIN)
+    assert [row(page, call).bounding_box() for call in there] == before
+
+
+def test_asking_for_the_new_ones_sorts_them_in(site, world, held_call, live):
+    later = held_call(arguments={"amount": 1})
+    page = live(world.bo)
+    sooner = held_call(age=timedelta(minutes=55))
+
+    page.get_by_role("link", name="Show them").click()
+
+    ids = page.locator("[data-call]").evaluate_all("rows => rows.map(row => row.dataset.call)")
+    assert ids == [str(sooner.pk), str(later.pk)]
+
+
+def test_a_call_somebody_else_decided_changes_in_its_place(site, world, held_call, live):
+    call = held_call()
+    page = live(world.bo)
+    mark(page)
+
+    decide(call, world.cy, "reject", "Wrong customer.")
+
+    expect(row(page, call)).to_contain_text("Rejected", timeout=WITHIN)
+    expect(row(page, call).locator(".ring")).to_have_count(0)
+    expect(page.locator("#lately")).to_contain_text("Wrong customer.")
+    expect(page).to_have_title("Queue · Countersign")
+    assert_same(page)
+
+
+def test_a_call_nobody_may_show_me_does_not_appear(site, world, held_call, live):
+    hers, his = live(world.eve, "/?show=all"), live(world.bo)
+
+    call = held_call()
+
+    expect(row(his, call)).to_be_visible(timeout=WITHIN)
+    expect(row(hers, call)).to_have_count(0)
+    expect(hers.locator("#arrivals")).not_to_contain_text("new")
+
+
+def test_an_open_form_gives_way_when_its_call_changes(site, world, held_call, live):
+    call = held_call(quorum=2)
+    page = live(world.bo, f"/calls/{call.pk}/")
+    page.locator(".tile", has_text="Reject").click()
+    page.get_by_label("Reason").fill("Because")
+
+    decide(call, world.cy)
+
+    expect(page.get_by_text("This call has changed. Read it again.").first).to_be_visible(
+        timeout=WITHIN
+    )
+    expect(page.locator("form.pane")).to_have_count(0)
+    expect(page.locator("#trail")).to_contain_text("Cy Tester approved it")
+    page.get_by_role("link", name="Read it again").click()
+    expect(page.get_by_text("Your signature is the last one")).to_be_visible()
+    expect(page.locator("form.pane")).to_have_count(2)
+
+
+def test_a_form_stays_with_what_is_typed_when_nothing_changed(site, world, held_call, live):
+    call = held_call()
+    page = live(world.bo, f"/calls/{call.pk}/")
+    page.locator(".tile", has_text="Reject").click()
+    page.get_by_label("Reason").fill("Because")
+
+    site.stop()
+    expect(page.locator("#live")).to_have_text("Reconnecting")
+    site.start()
+    expect(page.locator("#live")).to_have_text("Live", timeout=10_000)
+    page.wait_for_load_state("networkidle")
+
+    expect(page.get_by_label("Reason")).to_have_value("Because")
+
+
+def test_the_page_of_a_call_follows_it_to_its_end(site, world, held_call, live):
+    call = held_call()
+    page = live(world.ann, f"/calls/{call.pk}/")
+    mark(page)
+
+    decide(call, world.bo)
+    expect(page.locator("#state")).to_contain_text("Approved, waiting to run", timeout=WITHIN)
+    expect(page.locator("#panel")).to_contain_text("Bo Tester")
+    lifecycle.cancel(call.pk, actor="agent:support", reason="Not needed.")
+
+    expect(page.locator("#state")).to_contain_text("Withdrawn by support", timeout=WITHIN)
+    expect(page).to_have_title("billing__refund, withdrawn · Countersign")
+    assert_same(page)
+
+
+def test_after_a_reconnect_the_page_is_right(site, world, held_call, live):
+    stays, goes = held_call(arguments={"amount": 1}), held_call(arguments={"amount": 2})
+    page = live(world.bo)
+    mark(page)
+
+    site.stop()
+    expect(page.locator("#live")).to_have_text("Reconnecting")
+    decide(goes, world.cy, "reject", "No.")
+    comes = held_call(arguments={"amount": 3})
+    site.start()
+
+    expect(page.locator("#live")).to_have_text("Live", timeout=10_000)
+    expect(row(page, comes)).to_be_visible()
+    expect(row(page, goes)).to_contain_text("Rejected")
+    expect(row(page, stays)).to_be_visible()
+    assert_same(page)
+
+
+@pytest.mark.parametrize("address", ["/", "/history/", "call"])
+def test_an_idle_page_asks_for_nothing(site, world, held_call, live, address):
+    call = held_call()
+    page = live(world.bo, f"/calls/{call.pk}/" if address == "call" else address)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    page.wait_for_timeout(3_500)
+
+    assert asked == []
+
+
+def test_a_ring_counts_down_by_itself_and_says_when_time_is_over(site, world, held_call, opened):
+    call = held_call(age=timedelta(minutes=59, seconds=56))
+    page = opened(world.bo, f"/calls/{call.pk}/")
+
+    expect(page.locator(".ring time")).to_have_text("0:01", timeout=6_000)
+    expect(page.get_by_text("Expired", exact=True).first).to_be_visible(timeout=3_000)
+
+    expect(page.locator(".decide")).to_be_hidden()
+
+
+def test_an_expired_row_says_so_before_and_after_the_sweep(site, world, held_call, live):
+    call = held_call(age=timedelta(minutes=59, seconds=56))
+    page = live(world.bo)
+
+    expect(row(page, call).get_by_text("Expired")).to_be_visible(timeout=6_000)
+    lifecycle.expire(call.pk)
+
+    expect(row(page, call).locator(".ring")).to_have_count(0, timeout=WITHIN)
+    expect(row(page, call).get_by_text("Expired")).to_be_visible()
+
+
+def test_a_row_of_the_history_changes_in_its_place(site, world, held_call, live):
+    call = held_call()
+    page = live(world.aud, "/history/")
+
+    decide(call, world.bo, "reject", "No.")
+
+    expect(row(page, call)).to_contain_text("Rejected", timeout=WITHIN)
+    expect(row(page, call)).to_contain_text("Bo Tester")
+
+
+def test_focus_stays_where_it_is_when_its_row_changes(site, world, held_call, live):
+    call = held_call(quorum=2)
+    page = live(world.bo)
+    row(page, call).get_by_role("link").focus()
+
+    decide(call, world.cy)
+
+    expect(row(page, call).locator(".slots")).to_have_attribute(
+        "aria-label", "1 of 2 signed", timeout=WITHIN
+    )
+    expect(row(page, call).get_by_role("link")).to_be_focused()
+
+
+def test_a_page_whose_person_signed_out_elsewhere_says_so(site, world, held_call, live):
+    call = held_call()
+    page = live(world.bo)
+
+    page.request.get("/accounts/logout/")
+    token = next(c["value"] for c in page.context.cookies() if c["name"] == "csrftoken")
+    page.request.post("/accounts/logout/", form={"csrfmiddlewaretoken": token})
+    decide(call, world.cy, "reject", "No.")
+
+    expect(page.locator("#live")).to_have_text("Reconnecting")
+    expect(row(page, call)).not_to_contain_text("Rejected")
