@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,14 @@ from tests.support.visiting import visitor
 # to be asked for rows.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
+HERE = Path(__file__).parent
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run browsers last: while one is open, `asyncio.run` is refused in the tests' own thread."""
+    items.sort(key=lambda item: item.path.is_relative_to(HERE))
 
 
 class Site:
