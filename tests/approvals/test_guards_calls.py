@@ -246,7 +246,7 @@ NOT_BEGUN: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("changes", NOT_BEGUN, ids=str)
+@pytest.mark.parametrize("changes", NOT_BEGUN, ids=", ".join)
 def test_a_new_call_that_has_a_past_is_refused(held_call, changes):
     call = held_call()
     values = {name: value() if callable(value) else value for name, value in changes.items()}

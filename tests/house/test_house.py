@@ -1,7 +1,10 @@
 """The size of things, and the lock files: what no linter of ours counts."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,3 +101,20 @@ def test_lock_files_carry_hashes_and_no_address(lock):
     assert len(entries) > 20
     assert all("--hash=sha256:" in entry for entry in entries[1:])
     assert not re.search(r"://|--find-links|--index|--extra|@ file", text)
+
+
+def test_every_test_has_the_same_name_in_every_process():
+    """By its name the session on PostgreSQL finds it; an address or a random value has none."""
+
+    def names(seed: str) -> list[str]:
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests"]
+        found = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return [line for line in found.stdout.splitlines() if "::" in line]
+
+    first = names("1")
+
+    assert len(first) > 1_000
+    assert first == names("2")
