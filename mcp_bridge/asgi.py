@@ -186,26 +186,30 @@ def _is_ours(path: str) -> bool:
 def _applications(parts: Parts) -> tuple[list[StreamableHTTPSessionManager], App]:
     """Return two session managers of one server, and the door in front of both."""
     mcp, verifier = server.build(parts), KeyVerifier(parts.snapshots)
-    # JSON answers do not notice a hang-up and carry no progress, so they serve only reads that
-    # pass; for those they save a sixth of the time.
-    streaming, streaming_app = _application(mcp, verifier, json_response=False)
-    plain, plain_app = _application(mcp, verifier, json_response=True)
-    return [streaming, plain], Door(verifier, streaming_app, plain_app)
-
-
-def _application(
-    mcp: Server[Any], verifier: KeyVerifier, *, json_response: bool
-) -> tuple[StreamableHTTPSessionManager, App]:
-    app: Any = mcp.streamable_http_app(
+    # The SDK's whole application checks keys a second time and routes what has one address; it
+    # serves whom the door does not know, and those it knows go straight to the sessions.
+    stranger: Any = mcp.streamable_http_app(
         streamable_http_path="/mcp",
-        # With several processes, a session would have to find its own one.
         stateless_http=True,
-        json_response=json_response,
-        transport_security=transport_security(),
         auth=auth_settings(),
         token_verifier=verifier,
+        transport_security=transport_security(),
     )
-    return mcp.session_manager, app
+    # JSON answers do not notice a hang-up and carry no progress, so they serve only reads that
+    # pass; for those they save a sixth of the time.
+    streaming, plain = _sessions(mcp, json_response=False), _sessions(mcp, json_response=True)
+    door = Door(verifier, stranger, streaming.handle_request, plain.handle_request)
+    return [streaming, plain], door
+
+
+def _sessions(mcp: Server[Any], *, json_response: bool) -> StreamableHTTPSessionManager:
+    return StreamableHTTPSessionManager(
+        mcp,
+        # With several processes, a session would have to find its own one.
+        stateless=True,
+        json_response=json_response,
+        security_settings=transport_security(),
+    )
 
 
 def transport_security() -> TransportSecuritySettings:

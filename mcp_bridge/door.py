@@ -16,7 +16,7 @@ from django.db import Error
 from approvals.errors import InvalidInput, NotFound, RateLimited, TemporarilyUnavailable
 from mcp_bridge import bodies
 from mcp_bridge.bodies import App, Message, Receive, Refused, Scope, Send
-from mcp_bridge.identity import Caller, KeyVerifier
+from mcp_bridge.identity import Caller, KeyVerifier, signed_in
 from mcp_bridge.limits import Buckets
 from mcp_bridge.snapshot import EVERYWHERE
 
@@ -43,14 +43,16 @@ class Passage:
 class Door:
     """Lets requests through to one of two MCP applications, or says why not."""
 
-    def __init__(self, verifier: KeyVerifier, streaming: App, plain: App) -> None:
+    def __init__(self, verifier: KeyVerifier, stranger: App, streaming: App, plain: App) -> None:
         """Prepare the door.
 
         Args:
+            stranger: tells whoever has no valid key how to get in.
             streaming: may hold a request open and report progress.
             plain: answers with one JSON body; cheaper, for reads that pass straight through.
         """
         self._verifier = verifier
+        self._stranger = stranger
         self._streaming = streaming
         self._plain = plain
         self._requests = Buckets(settings.REQUESTS_PER_SECOND, settings.REQUESTS_PER_SECOND)
@@ -66,8 +68,8 @@ class Door:
             return
         scope = {**scope, "path": "/mcp", "raw_path": b"/mcp"}
         if caller is None:
-            # Whoever has no key gets no body read: the SDK answers 401.
-            await self._streaming(scope, receive, _naming_surface(send, surface))
+            # No body is read: the SDK answers 401.
+            await self._stranger(scope, receive, _naming_surface(send, surface))
             return
         try:
             passage = self._admit(scope, caller, surface)
@@ -80,7 +82,8 @@ class Door:
         app = self._plain if _is_passing_read(passage) else self._streaming
         if passage.message.get("method") == "initialize":
             send = _opening_session(send)
-        await app(scope, _replaying(body.raw, receive), send)
+        with signed_in(caller):
+            await app(scope, _replaying(body.raw, receive), send)
 
     async def _caller(self, scope: Scope) -> Caller | None:
         authorization = bodies.header(scope, b"authorization")

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from approvals import canonical, lifecycle, observations, submission
+from approvals import canonical, events, lifecycle, observations, submission
 from approvals.errors import InvalidInput, NotFound, RateLimited
 from approvals.models import ToolCall
 from approvals.submission import Request, Submitted
@@ -51,6 +51,8 @@ async def hold(parts: Parts, ask: Ask) -> Result:
             await withdraw(call.pk, agent.name)
         if submitted.joined:
             in_background(observations.agent_returned, call.pk)
+        else:
+            _prepare_release(parts, ask)
         if follows_tasks(ctx) and call.status not in lifecycle.ANSWERED:
             return task_view.created(call, now())
         # More open requests than calls it may have: those that are too many get tickets at once.
@@ -96,6 +98,16 @@ def follows_tasks(ctx: Context) -> bool:
     if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS or capabilities is None:
         return False
     return task_view.TASKS in (capabilities.extensions or {})
+
+
+def _prepare_release(parts: Parts, ask: Ask) -> None:
+    """Let a worker open its session and list the tools while people decide.
+
+    The release looks again by itself; but opening a session can take longer than deciding.
+    """
+    upstream = ask.tool.upstream_id
+    if not parts.prepared.take(upstream):
+        events.start_refresh(upstream, ask.tool.domain)
 
 
 async def _submit(request: Request) -> Submitted:

@@ -5,10 +5,14 @@ A key is never logged, kept or passed on; what travels with a request is its pub
 
 import hmac
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.conf import settings
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken, TokenVerifier
 from mcp.server.auth.settings import AuthSettings
 from pydantic import AnyHttpUrl
@@ -49,19 +53,7 @@ class KeyVerifier(TokenVerifier):
     async def verify_token(self, token: str) -> AgentToken | None:
         """Return who holds the key; None for one that is not valid."""
         caller = await self.recognise(token)
-        if caller is None:
-            return None
-        expires_at = caller.key.expires_at
-        return AgentToken(
-            token=caller.key.prefix,
-            client_id=caller.agent.name,
-            scopes=[],
-            expires_at=int(expires_at.timestamp()) if expires_at else None,
-            resource=resource(),
-            subject=caller.key.acts_for,
-            key_id=caller.key.id,
-            agent_id=caller.agent.id,
-        )
+        return None if caller is None else _token(caller)
 
     async def recognise(self, token: str) -> Caller | None:
         """Return the caller with the snapshot they were recognised in."""
@@ -89,6 +81,30 @@ class KeyVerifier(TokenVerifier):
             return
         self._noted[key_id] = now
         in_background(_note_use, key_id)
+
+
+@contextmanager
+def signed_in(caller: Caller) -> Iterator[None]:
+    """Let the SDK's `get_access_token` know a caller who was recognised already."""
+    reset = auth_context_var.set(AuthenticatedUser(_token(caller)))
+    try:
+        yield
+    finally:
+        auth_context_var.reset(reset)
+
+
+def _token(caller: Caller) -> AgentToken:
+    expires_at = caller.key.expires_at
+    return AgentToken(
+        token=caller.key.prefix,
+        client_id=caller.agent.name,
+        scopes=[],
+        expires_at=int(expires_at.timestamp()) if expires_at else None,
+        resource=resource(),
+        subject=caller.key.acts_for,
+        key_id=caller.key.id,
+        agent_id=caller.agent.id,
+    )
 
 
 def _note_use(key_id: int) -> None:

@@ -43,6 +43,10 @@ def _submits() -> Buckets:
     return Buckets(settings.SUBMITS_PER_SECOND, settings.SUBMITS_BURST)
 
 
+def _prepared() -> Buckets:
+    return Buckets(1 / settings.CATALOG_REFRESH_SECONDS, 1)
+
+
 @dataclass
 class Parts:
     """One of each, for one process."""
@@ -54,6 +58,7 @@ class Parts:
     schemas: Schemas = field(default_factory=Schemas)
     requests: OpenRequests = field(default_factory=OpenRequests)
     submits: Buckets = field(default_factory=_submits)
+    prepared: Buckets = field(default_factory=_prepared)  # by upstream, that a worker is ready
 
     async def caller(self, ctx: Context) -> Caller:
         """Return who is calling, as the door recognised them or as their token says.

@@ -1,12 +1,13 @@
 """A write makes one row: how it is shown, what joins it, what supersedes it, and the limits."""
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 from approvals.administration import agents
 from approvals.models import Agent, ToolCall
 from mcp_bridge import snapshot
+from tests.support import listening
 from tests.support.agent_view import BEFORE_SQL, CUSTOMER, ERAS, names, told
 from tests.support.bridging import LEGACY, running
 from tests.support.running import until
@@ -39,6 +40,16 @@ def test_asking_the_same_again_joins_the_same_ticket(bridge, world, era):
     assert told(second)["deduplicated"] is True
     assert "deduplicated" not in told(first)
     assert ToolCall.objects.count() == 1
+
+
+def test_a_worker_gets_ready_for_an_upstream_while_people_decide(bridge, world):
+    """Opening a session can take seconds, which would otherwise follow the approver's click."""
+    with listening.to(queues=["release.billing"]) as heard:
+        for amount in (1, 2):  # close together: one hint is enough
+            bridge.call(world.key, "billing__refund", {**REFUND, "amount": amount})
+        hints = [(message.task, message.arguments) for message in heard.releases]
+
+    assert hints == [("mcp_bridge.refresh", [world.upstream.pk])]
 
 
 def test_an_own_key_joins_and_refuses_other_arguments(bridge, world):
@@ -87,7 +98,7 @@ def test_superseding_voids_the_old_call_and_links_the_two(bridge, world):
     assert ToolCall.objects.get(pk=told(new)["ticket"]).supersedes_id == old
 
 
-@pytest.mark.parametrize("ticket", [str(uuid4()), "7", "x" * 100])
+@pytest.mark.parametrize("ticket", [str(UUID(int=7)), "7", "x" * 100])
 def test_superseding_what_is_not_there_makes_no_row(bridge, world, ticket):
     meta = {"_meta": {"countersign/supersedes": ticket}}
 
