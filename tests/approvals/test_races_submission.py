@@ -6,10 +6,12 @@ from functools import partial
 import pytest
 
 from approvals import submission
+from approvals.administration import agents
 from approvals.errors import IdempotencyMismatch, QueueFull
-from approvals.models import ToolCall
+from approvals.models import Agent, ToolCall
 from tests.support import racing, trail
 from tests.support import world as worlds
+from tests.support.world import ACTOR
 
 FIFTY = range(50)
 
@@ -20,10 +22,10 @@ def world(transactional_db: None) -> worlds.World:
     return worlds.build()
 
 
-def _submit(world, amount: int = 1, **options):
-    key = world.agent.keys.get()
+def _submit(world, amount: int = 1, agent: Agent | None = None, **options):
     arguments = {"customer": "cus_8241", "amount": amount}
-    request = submission.Request(world.agent.pk, key.pk, world.refund.pk, arguments, **options)
+    agent = agent or world.agent
+    request = submission.Request(agent.pk, None, world.refund.pk, arguments, **options)
     return partial(submission.submit, request)
 
 
@@ -59,6 +61,22 @@ def test_fifty_submits_at_one_below_the_limit_are_one_more(world, held_call, set
     submits = [_submit(world, amount=1 + number) for number in FIFTY]
 
     answers, refused = racing.split(racing.together(*submits))
+
+    assert (len(answers), {type(error) for error in refused}) == (1, {QueueFull})
+    assert ToolCall.objects.filter(status="pending").count() == 5
+
+
+def test_many_agents_at_one_below_a_domains_limit_are_one_more(world, held_call, settings):
+    """The guard is the domain's lock: each agent's own lock lets the others pass."""
+    settings.PENDING_PER_DOMAIN = 5
+    for number in range(4):
+        held_call(arguments={"customer": f"c{number}", "amount": 1})
+    others = [
+        agents.create_agent(f"other{number}", owner=world.eve, domains=["billing"], actor=ACTOR)
+        for number in range(10)
+    ]
+
+    answers, refused = racing.split(racing.together(*[_submit(world, agent=one) for one in others]))
 
     assert (len(answers), {type(error) for error in refused}) == (1, {QueueFull})
     assert ToolCall.objects.filter(status="pending").count() == 5
