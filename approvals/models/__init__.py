@@ -14,6 +14,7 @@ from approvals.models.clock import database_now
 from approvals.models.operation import Heartbeat, Revision
 from approvals.models.people import Person
 from approvals.models.policy import PolicyVersion, RuleRow
+from approvals.models.presence import Look
 
 __all__ = [
     "Agent",
@@ -25,6 +26,7 @@ __all__ = [
     "Dispatch",
     "Domain",
     "Heartbeat",
+    "Look",
     "Person",
     "PolicyVersion",
     "Revision",

@@ -35,6 +35,7 @@ class AgentKey(models.Model):
 
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="keys")
     prefix = models.CharField(max_length=12, unique=True)  # public; names the key in pages and logs
+    label = models.CharField(max_length=60, blank=True)  # where it is used, in a person's words
     secret_digest = models.CharField(max_length=64)  # SHA-256 hex; the secret has 256 random bits
     acts_for = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -120,6 +120,10 @@ class Tool(models.Model):
     )
     reviewed_at = models.DateTimeField(null=True, blank=True)
     changed_at = models.DateTimeField(null=True, blank=True)  # when the definition last changed
+    # How a call of it reads; holds only for the definition it was written for.
+    template = models.CharField(max_length=300, blank=True)
+    template_digest = models.CharField(max_length=64, blank=True)
+    last_called_at = models.DateTimeField(null=True, blank=True)  # to the minute; a hint
 
     class Meta:
         constraints = [

@@ -13,6 +13,11 @@ class Person(AbstractUser):
     is_auditor = models.BooleanField(default=False)  # reads everything, decides nothing
     is_administrator = models.BooleanField(default=False)  # changes who and what, decides nothing
 
+    # How this person likes the pages
+    time_zone = models.CharField(max_length=64, blank=True)  # IANA name; empty: the installation's
+    uses_single_keys = models.BooleanField(default=True)  # j, k, a, r …; WCAG 2.1.4 wants a switch
+    wants_notices = models.BooleanField(default=False)  # browser notifications of new calls
+
     class Meta:
         verbose_name = "person"
         verbose_name_plural = "people"
