@@ -86,15 +86,23 @@ def prepare() -> Demo:
 
 
 def send_first_calls(demo: Demo, url: str) -> None:
-    """Let the agent ask for a refund and a deploy, through the bridge like any other agent."""
+    """Let the agent ask for a refund and a deploy, through the bridge like any other agent.
+
+    Raises:
+        CannotStart: a call was not held; the message has the agent's own last words.
+    """
     for errand in (REFUND, DEPLOY):
-        subprocess.run(
+        asked = subprocess.run(
             [sys.executable, *_agent(demo, url), *errand, "--no-wait"],
             cwd=settings.BASE_DIR,
-            check=True,
+            check=False,
             capture_output=True,
+            text=True,
             timeout=60,
         )
+        if asked.returncode:
+            said = (asked.stderr or asked.stdout).strip().splitlines() or ["it said nothing"]
+            raise CannotStart(f"The demo's agent could not ask for {errand[0]}: {said[-1]}")
 
 
 def words(demo: Demo, url: str) -> str:

@@ -92,7 +92,7 @@ def _database() -> dict[str, Any]:
             "NAME": path,
         }
     else:
-        database = dict(dj_database_url.parse(DATABASE_URL))
+        database = _parsed(DATABASE_URL)
     if database["ENGINE"].endswith("sqlite3"):
         database["OPTIONS"] = {
             # IMMEDIATE: a transaction that will write takes the lock at once, instead of failing
@@ -112,6 +112,20 @@ def _database() -> dict[str, Any]:
         },
     }
     return database
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    """Return a database's settings; the guards exist for two engines only."""
+    try:
+        parsed = dict(dj_database_url.parse(url))
+    except ValueError:
+        parsed = {"ENGINE": ""}
+    if not str(parsed["ENGINE"]).endswith(("sqlite3", "postgresql")):
+        # Not the URL itself: it may hold a password.
+        raise env.ConfigurationError(
+            "DATABASE_URL must be postgres://user:password@host:port/name, or unset for SQLite."
+        )
+    return parsed
 
 
 DATABASES = {"default": _database()}
