@@ -14,11 +14,12 @@ from mcp.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 
-from mcp_bridge import health, metadata, server, threads
-from mcp_bridge.bodies import App, Receive, Scope, Send
-from mcp_bridge.door import Door
-from mcp_bridge.identity import KeyVerifier, auth_settings
-from mcp_bridge.parts import Parts, Reader
+from mcp_bridge import threads
+from mcp_bridge.agents import health, metadata, server
+from mcp_bridge.agents.bodies import App, Receive, Scope, Send
+from mcp_bridge.agents.door import Door
+from mcp_bridge.agents.identity import KeyVerifier, auth_settings
+from mcp_bridge.agents.parts import Parts, Reader
 
 log = logging.getLogger(__name__)
 
@@ -246,6 +247,6 @@ async def _closed(parts: Parts, upstreams: Upstreams) -> None:
 
 def _upstreams() -> Upstreams:
     # Only a process that serves agents needs the client side.
-    from mcp_bridge.upstream import Sessions
+    from mcp_bridge.upstreams.sessions import Sessions
 
     return Sessions()

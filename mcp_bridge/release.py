@@ -19,7 +19,7 @@ from uuid import UUID
 from celery import Task, shared_task
 
 from approvals.errors import ApprovalsError
-from mcp_bridge.releasing import Releases
+from mcp_bridge.upstreams.releasing import Releases
 
 log = logging.getLogger(__name__)
 

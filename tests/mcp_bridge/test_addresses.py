@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from mcp_bridge.addresses import Addresses, Forbidden
+from mcp_bridge.upstreams.addresses import Addresses, Forbidden
 
 
 def addresses_of(host: str, *, listed: Iterable[str] = (), is_called: Sequence[str] = ()):

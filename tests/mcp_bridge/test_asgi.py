@@ -16,10 +16,11 @@ from mcp.shared.exceptions import MCPError
 from approvals import guards, lifecycle
 from approvals.models import Agent, Heartbeat, ToolCall, database_now
 from approvals.tasks import SWEEP
-from mcp_bridge import server, threads
+from mcp_bridge import threads
+from mcp_bridge.agents import server
+from mcp_bridge.agents.identity import KeyVerifier
+from mcp_bridge.agents.parts import Parts
 from mcp_bridge.asgi import Bridge, McpMount, transport_security
-from mcp_bridge.identity import KeyVerifier
-from mcp_bridge.parts import Parts
 from tests.support.agent_view import CUSTOMER, PROVENANCE
 from tests.support.bridging import LEGACY, MODERN, Upstreams
 from tests.support.running import until

@@ -8,8 +8,8 @@ import pytest
 from approvals.administration import catalog as administration
 from approvals.errors import TemporarilyUnavailable
 from approvals.models import Tool, ToolCall, Upstream
-from mcp_bridge import catalog
-from mcp_bridge.targets import PLAIN, WRITE
+from mcp_bridge.upstreams import catalog
+from mcp_bridge.upstreams.targets import PLAIN, WRITE
 from tests.support import upstreams as servers
 from tests.support import world as worlds
 from tests.support.asking import Asking, asking, put

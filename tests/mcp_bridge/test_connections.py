@@ -9,9 +9,9 @@ import httpx2
 import pytest
 
 from approvals.errors import TemporarilyUnavailable
-from mcp_bridge import catalog, connections, outbound
-from mcp_bridge.connections import Connection
-from mcp_bridge.exchange import Exchange, Watched
+from mcp_bridge.upstreams import catalog, connections, outbound
+from mcp_bridge.upstreams.connections import Connection
+from mcp_bridge.upstreams.exchange import Exchange, Watched
 from tests.support import upstreams as servers
 from tests.support.asking import Server, target_of
 from tests.support.plain_upstream import LEGACY, MODERN

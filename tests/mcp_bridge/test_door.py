@@ -8,8 +8,8 @@ import pytest
 
 from approvals.administration import agents, catalog
 from approvals.models import ToolCall
-from mcp_bridge import bodies
-from mcp_bridge.door import surface_of
+from mcp_bridge.agents import bodies
+from mcp_bridge.agents.door import surface_of
 from tests.support.agent_view import BEFORE_SQL
 from tests.support.bridging import LEGACY, MODERN, answer_in, headers_of, request, running
 from tests.support.world import ACTOR

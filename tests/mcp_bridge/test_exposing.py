@@ -8,7 +8,7 @@ import pytest
 
 from approvals.administration.catalog import ListedTool
 from approvals.canonical import DEFINITION_KEYS
-from mcp_bridge.exposing import MAX_TOOLS, Sieve, exposed_name
+from mcp_bridge.upstreams.exposing import MAX_TOOLS, Sieve, exposed_name
 from tests.support.world import definition
 
 PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")

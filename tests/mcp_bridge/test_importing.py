@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from approvals.errors import InvalidInput
-from mcp_bridge import importing
+from mcp_bridge.upstreams import importing
 
 COMMAND = {"command": "server"}
 URL = {"url": "https://mcp.example/mcp"}

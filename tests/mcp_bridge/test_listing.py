@@ -3,7 +3,7 @@
 import pytest
 
 from approvals.models import Agent, Tool
-from mcp_bridge.listing import PAGE
+from mcp_bridge.agents.listing import PAGE
 from tests.support.agent_view import BEFORE_SQL, ERAS, names, other_domain, rules
 from tests.support.world import definition, list_tools, reviewed
 

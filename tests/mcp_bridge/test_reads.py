@@ -19,7 +19,7 @@ from approvals import observations
 from approvals.errors import TemporarilyUnavailable
 from approvals.models import AuditEvent
 from approvals.observations import ReadEntry
-from mcp_bridge.reads import ReadLog
+from mcp_bridge.agents.reads import ReadLog
 from tests.support.agent_view import CUSTOMER, PROVENANCE, told
 from tests.support.bridging import LEGACY, MODERN, Running, Upstreams, running
 from tests.support.running import Installation, Process, free_port, until

@@ -17,7 +17,7 @@ from django.db.backends.base import base
 
 from approvals.models import Dispatch, ToolCall
 from mcp_bridge import release, threads
-from mcp_bridge.releasing import Releases
+from mcp_bridge.upstreams.releasing import Releases
 from tests.support import upstreams as servers
 from tests.support import world as worlds
 from tests.support.asking import put

@@ -10,8 +10,8 @@ from approvals import lifecycle
 from approvals.errors import InvalidInput, QueueFull
 from approvals.models import ToolCall
 from approvals.outcomes import Outcome
-from mcp_bridge import results
-from mcp_bridge.results import PROVENANCE, Provenance
+from mcp_bridge.agents import results
+from mcp_bridge.agents.results import PROVENANCE, Provenance
 
 S = ToolCall.Status
 AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

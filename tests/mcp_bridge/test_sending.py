@@ -12,8 +12,8 @@ import pytest
 
 from approvals import canonical
 from approvals.outcomes import Outcome
-from mcp_bridge.connections import Connection
-from mcp_bridge.sending import CALL_ID, Sending, parameters
+from mcp_bridge.upstreams.connections import Connection
+from mcp_bridge.upstreams.sending import CALL_ID, Sending, parameters
 from tests.support import upstreams as servers
 from tests.support.asking import Server, target_of
 from tests.support.plain_upstream import LEGACY, MODERN

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcp_bridge.slots import Line
+from mcp_bridge.upstreams.slots import Line
 
 BUSY, QUIET = 1, 2  # agents
 

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from mcp_bridge import outbound
-from mcp_bridge.exchange import Exchange, Watched
+from mcp_bridge.upstreams import outbound
+from mcp_bridge.upstreams.exchange import Exchange, Watched
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from approvals.errors import ApprovalsError, NotFound, TemporarilyUnavailable, UpstreamError
 from approvals.models import Revision, Upstream
-from mcp_bridge.failures import in_full
+from mcp_bridge.upstreams.failures import in_full
 from tests.support import upstreams as servers
 from tests.support.asking import Asking, asking, put
 from tests.support.plain_upstream import LEGACY, MODERN

@@ -16,8 +16,8 @@ from django.test.utils import CaptureQueriesContext
 from approvals import lifecycle
 from approvals.models import Agent, ToolCall
 from approvals.outcomes import Outcome
-from mcp_bridge import waiting
-from mcp_bridge.waiting import WaitingRoom
+from mcp_bridge.agents import waiting
+from mcp_bridge.agents.waiting import WaitingRoom
 from tests.support import world as worlds
 from tests.support.agent_view import BEFORE_SQL, ERAS, told
 from tests.support.bridging import LEGACY, MODERN, client, headers_of, request

@@ -12,8 +12,8 @@ from approvals.administration import catalog
 from approvals.administration.catalog import UpstreamSpec
 from approvals.models import Domain, Upstream
 from mcp_bridge import threads
-from mcp_bridge.targets import PLAIN, WRITE, Target
-from mcp_bridge.upstream import Sessions
+from mcp_bridge.upstreams.sessions import Sessions
+from mcp_bridge.upstreams.targets import PLAIN, WRITE, Target
 from tests.support.upstreams import HttpUpstream, StdioUpstream
 from tests.support.world import ACTOR
 

@@ -47,7 +47,7 @@ class Upstreams:
     async def read(
         self, upstream_id: int, tool: str, arguments: Mapping[str, Any], meta: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """Ask the server, as `mcp_bridge.upstream` does."""
+        """Ask the server, as `mcp_bridge.upstreams.sessions` does."""
         await self._connected.wait()
         assert self._client is not None
         params = {"name": tool, "arguments": dict(arguments), "_meta": dict(meta)}

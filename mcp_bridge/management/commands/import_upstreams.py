@@ -15,12 +15,12 @@ from approvals.administration.writing import COMMAND
 from approvals.errors import ApprovalsError
 from approvals.management import base
 from approvals.models import Tool, ToolDefinition, Upstream
-from mcp_bridge import importing, targets
-from mcp_bridge.catalog import refresh
-from mcp_bridge.connections import Connection
-from mcp_bridge.failures import in_full
-from mcp_bridge.targets import PLAIN, WRITE
 from mcp_bridge.threads import in_database
+from mcp_bridge.upstreams import importing, targets
+from mcp_bridge.upstreams.catalog import refresh
+from mcp_bridge.upstreams.connections import Connection
+from mcp_bridge.upstreams.failures import in_full
+from mcp_bridge.upstreams.targets import PLAIN, WRITE
 
 _HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 

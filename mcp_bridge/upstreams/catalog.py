@@ -12,12 +12,12 @@ from approvals import canonical, wording
 from approvals.administration import catalog
 from approvals.administration.catalog import Differences, ListedTool, Listing
 from approvals.errors import InvalidInput, TemporarilyUnavailable
-from mcp_bridge.connections import Connection
-from mcp_bridge.exchange import Exchange, Refused
-from mcp_bridge.exposing import MAX_TOOLS, Sieve
-from mcp_bridge.failures import in_full
-from mcp_bridge.opened import Open
 from mcp_bridge.threads import in_database
+from mcp_bridge.upstreams.connections import Connection
+from mcp_bridge.upstreams.exchange import Exchange, Refused
+from mcp_bridge.upstreams.exposing import MAX_TOOLS, Sieve
+from mcp_bridge.upstreams.failures import in_full
+from mcp_bridge.upstreams.opened import Open
 
 LIST_SECONDS = 15.0
 _MOST_PAGES = 200

@@ -14,10 +14,10 @@ from django.conf import settings
 from django.db import Error
 
 from approvals.errors import InvalidInput, NotFound, RateLimited, TemporarilyUnavailable
-from mcp_bridge import bodies
-from mcp_bridge.bodies import App, Message, Receive, Refused, Scope, Send
-from mcp_bridge.identity import Caller, KeyVerifier, signed_in
-from mcp_bridge.limits import Buckets
+from mcp_bridge.agents import bodies
+from mcp_bridge.agents.bodies import App, Message, Receive, Refused, Scope, Send
+from mcp_bridge.agents.identity import Caller, KeyVerifier, signed_in
+from mcp_bridge.agents.limits import Buckets
 from mcp_bridge.snapshot import EVERYWHERE
 
 log = logging.getLogger(__name__)

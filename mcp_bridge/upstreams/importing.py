@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from approvals.administration.catalog import UpstreamSpec
 from approvals.canonical import path_of
 from approvals.errors import InvalidInput
-from mcp_bridge.credentials import REFERENCE
+from mcp_bridge.upstreams.credentials import REFERENCE
 
 _STDIO_KEYS = {"type", "command", "args", "env", "cwd", "countersign"}
 _HTTP_KEYS = {"type", "url", "headers", "countersign"}

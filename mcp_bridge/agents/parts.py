@@ -12,14 +12,14 @@ from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_REQUEST
 
-from mcp_bridge.door import Passage, passage_of
-from mcp_bridge.identity import AgentToken, Caller
-from mcp_bridge.limits import Buckets
-from mcp_bridge.reads import ReadLog
-from mcp_bridge.requests import OpenRequests
-from mcp_bridge.schemas import Schemas
+from mcp_bridge.agents.door import Passage, passage_of
+from mcp_bridge.agents.identity import AgentToken, Caller
+from mcp_bridge.agents.limits import Buckets
+from mcp_bridge.agents.reads import ReadLog
+from mcp_bridge.agents.requests import OpenRequests
+from mcp_bridge.agents.schemas import Schemas
+from mcp_bridge.agents.waiting import WaitingRoom
 from mcp_bridge.snapshot import Judgement, Snapshots, ToolFacts
-from mcp_bridge.waiting import WaitingRoom
 
 log = logging.getLogger(__name__)
 

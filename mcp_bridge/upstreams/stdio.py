@@ -19,7 +19,7 @@ import mcp_types as t
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import ClientMessageMetadata, SessionMessage
 
-from mcp_bridge.exchange import Watched
+from mcp_bridge.upstreams.exchange import Watched
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
 _MOST_GARBAGE = 100  # lines in a row that are no message; some servers greet on stdout

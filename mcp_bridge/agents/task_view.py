@@ -8,7 +8,7 @@ from django.conf import settings
 from approvals.canonical import rfc3339
 from approvals.lifecycle import ANSWERED
 from approvals.models import ToolCall
-from mcp_bridge import results
+from mcp_bridge.agents import results
 
 TASKS = "io.modelcontextprotocol/tasks"
 

@@ -17,9 +17,9 @@ from mcp.client.session import ClientSession
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, PARSE_ERROR
 
-from mcp_bridge.addresses import Addresses, Forbidden
-from mcp_bridge.exchange import Exchange
-from mcp_bridge.outbound import MAX_ANSWER_BYTES
+from mcp_bridge.upstreams.addresses import Addresses, Forbidden
+from mcp_bridge.upstreams.exchange import Exchange
+from mcp_bridge.upstreams.outbound import MAX_ANSWER_BYTES
 
 _CONNECT_SECONDS = 5.0
 _AT_ONCE = 200

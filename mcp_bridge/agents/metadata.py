@@ -5,9 +5,9 @@ Served for every name a domain could have, so that it does not tell which ones t
 
 from django.conf import settings
 
-from mcp_bridge.bodies import Scope, Send
-from mcp_bridge.door import surface_of
-from mcp_bridge.health import respond
+from mcp_bridge.agents.bodies import Scope, Send
+from mcp_bridge.agents.door import surface_of
+from mcp_bridge.agents.health import respond
 
 _WELL_KNOWN = "/.well-known/oauth-protected-resource"
 

@@ -17,10 +17,10 @@ from approvals import canonical, events, lifecycle, observations, submission
 from approvals.errors import InvalidInput, NotFound, RateLimited
 from approvals.models import ToolCall
 from approvals.submission import Request, Submitted
-from mcp_bridge import results, task_view
-from mcp_bridge.parts import Ask, Context, Parts, now
-from mcp_bridge.requests import key_of, withdraw
-from mcp_bridge.results import Result
+from mcp_bridge.agents import results, task_view
+from mcp_bridge.agents.parts import Ask, Context, Parts, now
+from mcp_bridge.agents.requests import key_of, withdraw
+from mcp_bridge.agents.results import Result
 from mcp_bridge.threads import in_background, in_database
 
 _KEY, _SUPERSEDES, _ACTS_FOR = (

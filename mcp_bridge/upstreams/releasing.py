@@ -19,14 +19,14 @@ from approvals import bindings, lifecycle
 from approvals.errors import ApprovalsError, Conflict, NotFound
 from approvals.models import ToolCall
 from approvals.outcomes import UNKNOWN, Outcome
-from mcp_bridge import catalog
-from mcp_bridge.connections import Connection
-from mcp_bridge.opened import Open
-from mcp_bridge.sending import Sending, parameters
-from mcp_bridge.slots import Line
-from mcp_bridge.targets import WRITE
 from mcp_bridge.threads import in_database
-from mcp_bridge.upstream import Sessions
+from mcp_bridge.upstreams import catalog
+from mcp_bridge.upstreams.connections import Connection
+from mcp_bridge.upstreams.opened import Open
+from mcp_bridge.upstreams.sending import Sending, parameters
+from mcp_bridge.upstreams.sessions import Sessions
+from mcp_bridge.upstreams.slots import Line
+from mcp_bridge.upstreams.targets import WRITE
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from mcp.shared.exceptions import MCPError
 
 from approvals.errors import ApprovalsError, TemporarilyUnavailable
-from mcp_bridge.lines import Line
-from mcp_bridge.targets import Target
+from mcp_bridge.upstreams.lines import Line
+from mcp_bridge.upstreams.targets import Target
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from contextlib import suppress
 
 import httpx2
 
-from mcp_bridge.addresses import Addresses, Forbidden
-from mcp_bridge.exchange import Exchange, Refused, Watched
+from mcp_bridge.upstreams.addresses import Addresses, Forbidden
+from mcp_bridge.upstreams.exchange import Exchange, Refused, Watched
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 LONGEST_SECONDS = 1_300.0  # the longest time-out of a call, and as long again for a late answer

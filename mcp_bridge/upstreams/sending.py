@@ -24,11 +24,11 @@ from approvals import canonical, wording
 from approvals.errors import TemporarilyUnavailable
 from approvals.models import ToolCall
 from approvals.outcomes import Outcome
-from mcp_bridge.connections import Connection
-from mcp_bridge.exchange import Exchange
-from mcp_bridge.opened import Open
-from mcp_bridge.targets import Target
-from mcp_bridge.upstream import explained, is_json, without_stamp
+from mcp_bridge.upstreams.connections import Connection
+from mcp_bridge.upstreams.exchange import Exchange
+from mcp_bridge.upstreams.opened import Open
+from mcp_bridge.upstreams.sessions import explained, is_json, without_stamp
+from mcp_bridge.upstreams.targets import Target
 
 CALL_ID = "countersign/call_id"
 _NOTHING_RAN = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS, HEADER_MISMATCH})

@@ -7,11 +7,11 @@ from typing import Any
 
 from mcp.client.streamable_http import streamable_http_client
 
-from mcp_bridge import outbound
-from mcp_bridge.direct import DirectReads
-from mcp_bridge.exchange import Watched
-from mcp_bridge.stdio import Child, Command
-from mcp_bridge.targets import Target
+from mcp_bridge.upstreams import outbound
+from mcp_bridge.upstreams.direct import DirectReads
+from mcp_bridge.upstreams.exchange import Watched
+from mcp_bridge.upstreams.stdio import Child, Command
+from mcp_bridge.upstreams.targets import Target
 
 _LAST_WORDS = 300  # characters of stderr worth showing
 

@@ -8,7 +8,7 @@ from typing import Any
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
-from mcp_bridge.identity import Caller
+from mcp_bridge.agents.identity import Caller
 from mcp_bridge.snapshot import ToolFacts
 
 PAGE = 200  # serialising thousands of tools at once would hold everybody up

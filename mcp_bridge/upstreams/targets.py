@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from approvals.models import Upstream
-from mcp_bridge import credentials
+from mcp_bridge.upstreams import credentials
 
 PLAIN, WRITE = "plain", "write"
 

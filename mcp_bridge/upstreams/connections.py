@@ -24,12 +24,12 @@ from mcp_types import (
 )
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
-from mcp_bridge.direct import DirectReads
-from mcp_bridge.exchange import Exchange, Watched
-from mcp_bridge.failures import Failure, reason_of
-from mcp_bridge.lines import Line, line_to
-from mcp_bridge.opened import Open, retiring
-from mcp_bridge.targets import Target
+from mcp_bridge.upstreams.direct import DirectReads
+from mcp_bridge.upstreams.exchange import Exchange, Watched
+from mcp_bridge.upstreams.failures import Failure, reason_of
+from mcp_bridge.upstreams.lines import Line, line_to
+from mcp_bridge.upstreams.opened import Open, retiring
+from mcp_bridge.upstreams.targets import Target
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import anyio
 from mcp.client import Client
 from mcp.client.session import ClientSession
 
-from mcp_bridge.lines import Line
+from mcp_bridge.upstreams.lines import Line
 
 IDLE_SECONDS = 900.0
 

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 from approvals.errors import ApprovalsError, UpstreamError
 from approvals.observations import ReadEntry
-from mcp_bridge import results
-from mcp_bridge.parts import Ask, Parts, now
-from mcp_bridge.results import Provenance, Result
+from mcp_bridge.agents import results
+from mcp_bridge.agents.parts import Ask, Parts, now
+from mcp_bridge.agents.results import Provenance, Result
 
 # What an agent may hand on to upstreams: where its call belongs in a trace, and nothing else.
 _FORWARDED = ("traceparent", "tracestate", "baggage")

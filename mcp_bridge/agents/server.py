@@ -10,11 +10,11 @@ from mcp.server import Server
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp_types import CallToolRequestParams, CancelledNotificationParams, PaginatedRequestParams
 
-from mcp_bridge import calling, listing, tasks_extension
-from mcp_bridge.door import passage_of
-from mcp_bridge.identity import AgentToken
-from mcp_bridge.parts import Context, Parts
-from mcp_bridge.requests import KIND, key_of
+from mcp_bridge.agents import calling, listing, tasks_extension
+from mcp_bridge.agents.door import passage_of
+from mcp_bridge.agents.identity import AgentToken
+from mcp_bridge.agents.parts import Context, Parts
+from mcp_bridge.agents.requests import KIND, key_of
 from mcp_bridge.snapshot import EVERYWHERE
 
 _INSTRUCTIONS = (

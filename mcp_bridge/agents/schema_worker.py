@@ -1,4 +1,4 @@
-"""The process of slow checks: `python -m mcp_bridge.schema_worker`, started by `schemas` only.
+"""The process of slow checks, started by `schemas` only (`python -m …agents.schema_worker`).
 
 Reads one JSON object a line, {"digest", "arguments", "schema"?}, and writes one: {"problems"} or
 {"unusable"}. A schema comes with the first check of its digest. Whoever waits too long kills it.

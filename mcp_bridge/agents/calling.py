@@ -10,11 +10,11 @@ from mcp_types import INVALID_PARAMS, CallToolRequestParams
 
 from approvals import canonical, observations
 from approvals.errors import ApprovalsError, NotAllowed, NotFound, TemporarilyUnavailable
-from mcp_bridge import companions, holding, listing, reading, results
-from mcp_bridge.door import Passage, passage_of
-from mcp_bridge.identity import Caller
-from mcp_bridge.parts import Ask, Context, Parts, log_failure, now
-from mcp_bridge.results import Provenance, Result
+from mcp_bridge.agents import companions, holding, listing, reading, results
+from mcp_bridge.agents.door import Passage, passage_of
+from mcp_bridge.agents.identity import Caller
+from mcp_bridge.agents.parts import Ask, Context, Parts, log_failure, now
+from mcp_bridge.agents.results import Provenance, Result
 from mcp_bridge.snapshot import hidden
 from mcp_bridge.threads import in_database
 

@@ -19,12 +19,12 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from approvals import access, lifecycle, observations
 from approvals.errors import NotFound
 from approvals.models import ToolCall
-from mcp_bridge import task_view
-from mcp_bridge.holding import delivered, follows_tasks
-from mcp_bridge.parts import Context, Parts, now
-from mcp_bridge.requests import withdraw
+from mcp_bridge.agents import task_view
+from mcp_bridge.agents.holding import delivered, follows_tasks
+from mcp_bridge.agents.parts import Context, Parts, now
+from mcp_bridge.agents.requests import withdraw
+from mcp_bridge.agents.waiting import read_call
 from mcp_bridge.threads import in_background, in_database
-from mcp_bridge.waiting import read_call
 
 
 class TaskParams(RequestParams):

@@ -189,7 +189,7 @@ class _SlowChecks:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "mcp_bridge.schema_worker",
+                "mcp_bridge.agents.schema_worker",
                 stdin=PIPE,
                 stdout=PIPE,
                 cwd=settings.BASE_DIR,

@@ -18,11 +18,11 @@ from mcp_types import HEADER_MISMATCH, PARSE_ERROR, SERVER_INFO_META_KEY
 from approvals import events, wording
 from approvals.errors import ApprovalsError, NotFound, TemporarilyUnavailable, UpstreamError
 from approvals.models import Revision
-from mcp_bridge import catalog, targets
-from mcp_bridge.connections import Connection
-from mcp_bridge.exchange import Exchange, Refused
-from mcp_bridge.targets import PLAIN, Target
 from mcp_bridge.threads import in_database
+from mcp_bridge.upstreams import catalog, targets
+from mcp_bridge.upstreams.connections import Connection
+from mcp_bridge.upstreams.exchange import Exchange, Refused
+from mcp_bridge.upstreams.targets import PLAIN, Target
 
 log = logging.getLogger(__name__)
 

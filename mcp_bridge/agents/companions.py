@@ -12,13 +12,14 @@ from approvals.errors import (
     TemporarilyUnavailable,
 )
 from approvals.models import ToolCall
-from mcp_bridge import listing, results, schema_check
-from mcp_bridge.door import passage_of
-from mcp_bridge.holding import follow
-from mcp_bridge.parts import Context, Parts, log_failure, now
-from mcp_bridge.results import Provenance, Result
+from mcp_bridge import schema_check
+from mcp_bridge.agents import listing, results
+from mcp_bridge.agents.door import passage_of
+from mcp_bridge.agents.holding import follow
+from mcp_bridge.agents.parts import Context, Parts, log_failure, now
+from mcp_bridge.agents.results import Provenance, Result
+from mcp_bridge.agents.waiting import read_call
 from mcp_bridge.threads import in_database
-from mcp_bridge.waiting import read_call
 
 _VALIDATORS = {
     name: schema_check.compiled(tool["inputSchema"]) for name, tool in listing.COMPANIONS.items()

@@ -1,0 +1,1 @@
+"""Towards agents: the door, the server behind it, and how a call is read, held and awaited."""

@@ -1,0 +1,1 @@
+"""Towards upstream servers: their sessions, their lists, and the release of approved calls."""
