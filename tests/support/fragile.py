@@ -14,6 +14,9 @@ import time
 from pathlib import Path
 
 FOLDER = Path(os.environ["FRAGILE_FOLDER"])
+# In this order: whoever forbids starts and then kills all that left their ids misses nobody.
+(FOLDER / "pids").mkdir(parents=True, exist_ok=True)
+(FOLDER / "pids" / str(os.getpid())).touch()
 if (FOLDER / "broken").exists():
     sys.exit(1)
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
@@ -50,8 +53,6 @@ def wait_for(file: Path) -> None:
 
 def main() -> None:
     """Serve the ledger with a refund that breaks."""
-    (FOLDER / "pids").mkdir(parents=True, exist_ok=True)
-    (FOLDER / "pids" / str(os.getpid())).touch()
     description = FOLDER / "description"
     for number, (act, tool) in enumerate(billing.TOOLS):
         words = description.read_text() if description.exists() else tool.description
