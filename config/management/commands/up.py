@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -32,8 +33,7 @@ class Command(BaseCommand):
             from config import serving  # only now: it reads settings that `serve_at` has set
 
             serving.serve(listener, lambda: self.ready(url))
-            self.stdout.write("Stopped.")
-            finish()
+            finish("Stopped.")
 
     def prepare(self) -> None:
         """Do what comes before serving; `demo` creates its people here."""
@@ -44,9 +44,11 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def finish() -> None:
+def finish(last_words: str) -> None:
     """End the process now: a release that hangs must not keep its thread, and so us, alive."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(BrokenPipeError):  # whoever read our words may have gone before us
+        sys.stdout.write(f"{last_words}\n")
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(0)

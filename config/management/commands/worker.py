@@ -37,5 +37,4 @@ class Command(BaseCommand):
         self.stdout.flush()
         stopped.wait()
         stop_worker(worker)
-        self.stdout.write("Stopped.")
-        finish()
+        finish("Stopped.")
