@@ -73,7 +73,7 @@ def test_arguments_that_take_too_long_to_check_hold_nobody_else_up(bridge, world
     assert told(again)["kind"] == "rate_limited"
     assert told(again)["retry_after_seconds"] > 0
     assert other["isError"] is False
-    assert time.monotonic() - began < 4  # one limit, and the start of the other process
+    assert time.monotonic() - began < 20  # seconds; the pattern alone would take days
     assert not ToolCall.objects.exists()
 
 

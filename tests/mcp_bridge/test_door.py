@@ -46,7 +46,7 @@ BAD_ARGUMENTS = {
 def raw(bridge, world, body, **more):
     began = time.monotonic()
     answer = bridge.post(world.key, body, era=LEGACY, **more)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10  # seconds, on however busy a machine
     assert not ToolCall.objects.exists()
     return answer
 

@@ -20,7 +20,7 @@ from tests.support.running import until
 from tests.support.upstreams import HttpUpstream, StdioUpstream, Way
 from tests.support.world import World
 
-SOON = 2.0  # seconds in which everything that does not wait for an upstream is answered
+SOON = 10.0  # seconds; what waits for nothing is answered, on however busy a machine
 
 
 @pytest.fixture
@@ -414,8 +414,8 @@ def test_sessions_end_with_their_process_though_a_server_hangs(
             bridge.read(upstream)
         server.ways |= {"DELETE": hang, "tools/call": hang}
         began = time.monotonic()
-    assert time.monotonic() - began < 8
-    until(lambda: not _is_alive(int(child.lines("started")[0])), "the child's end", 1)
+    assert time.monotonic() - began < 20  # not as long as the servers hang
+    until(lambda: not _is_alive(int(child.lines("started")[0])), "the child's end", 10)
 
 
 def test_a_childs_last_words_are_for_operators_and_not_for_agents(

@@ -75,7 +75,10 @@ def is_waiting(bridge):
 
 
 @ERAS
-def test_a_decision_within_the_grace_brings_the_upstreams_own_result(patient, world, era):
+def test_a_decision_within_the_grace_brings_the_upstreams_own_result(
+    patient, world, era, monkeypatch
+):
+    monkeypatch.setattr(waiting, "LOOK_AGAIN_SECONDS", 60.0)  # the hint alone must bring it
     with asking(patient, world.key, era=era) as result:
         call = held()
         is_waiting(patient)
@@ -85,7 +88,7 @@ def test_a_decision_within_the_grace_brings_the_upstreams_own_result(patient, wo
         answer = result()
 
     assert answer["content"] == [{"type": "text", "text": "paid"}]
-    assert time.monotonic() - began < waiting.LOOK_AGAIN_SECONDS / 2  # by the hint, not by looking
+    assert time.monotonic() - began < 20
     call.refresh_from_db()
     assert call.answer_delivered_at is not None
     assert call.joins_repeats is False
@@ -114,7 +117,7 @@ def test_the_grace_is_the_agents_own(bridge, world):
     result = bridge.call(world.key, "billing__refund", REFUND)
 
     assert told(result)["state"] == "pending"
-    assert 0.9 < time.monotonic() - began < 3
+    assert 0.9 < time.monotonic() - began < 20  # 25 seconds are what others get
 
 
 @ERAS
@@ -213,7 +216,7 @@ def test_too_many_open_requests_get_their_tickets_at_once(patient, world, settin
         third = patient.call(world.key, "billing__refund", REFUND)
 
         assert told(third)["state"] == "pending"
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         lifecycle.cancel(held().pk, actor="person:ann")
         assert told(first())["kind"] == told(second())["kind"] == "cancelled"
 
