@@ -24,6 +24,15 @@ _KINDS = {
     "array": "list",
     "null": "nothing",
 }
+# Of a schema that names no type.
+_OTHERWISE = {
+    "enum": "one of",
+    "const": "always",
+    "$ref": "as described elsewhere",
+    "anyOf": "one of several kinds",
+    "oneOf": "one of several kinds",
+    "allOf": "several kinds at once",
+}
 
 _Schema = Mapping[str, object]
 _Keys = tuple[str | int, ...]
@@ -102,8 +111,7 @@ def _kind(schema: object) -> str:
         return _word(kind)
     if schema is False:
         return "never allowed"
-    combined = [key for key in ("$ref", "anyOf", "oneOf", "allOf", "enum", "const") if key in said]
-    return f"as {' and '.join(combined)} say" if combined else "anything"
+    return next((words for key, words in _OTHERWISE.items() if key in said), "anything")
 
 
 def _word(kind: object) -> str:
