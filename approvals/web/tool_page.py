@@ -11,7 +11,7 @@ from approvals.administration import templates
 from approvals.errors import InvalidInput
 from approvals.models import Agent, Person, Tool, ToolCall, ToolDefinition, database_now
 from approvals.web import definition_changes, schema_rows, showing
-from approvals.web.definition_changes import HINTS, Definition
+from approvals.web.definition_changes import HINTS, Definition, pretty
 
 _MOST_AGENTS = 20
 
@@ -75,7 +75,7 @@ def context(person: Person, tool: Tool) -> dict[str, Any]:
             (argument, wording.visible(argument.description))
             for argument in schema_rows.arguments(definition.get("inputSchema"))
         ],
-        "raw": wording.visible(definition_changes.pretty(definition)),
+        "raw": [wording.visible(line) for line in pretty(definition).split("\n")],
         "changes": definition_changes.between(reviewed, definition) if is_changed else None,
         "effects": EFFECTS,
         "waiting": mine.aggregate(count=Count("pk"), oldest=Min("created_at")),
