@@ -247,7 +247,7 @@ _TOKEN = (
     strategies.sampled_from(_FIELDS),
 )
 # The first text drawn in a process takes a second: the table of all characters is made.
-@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example({"a": "x · to y", "b": "” to “z"}, "a", "b")
 @example({"a": ["x”, “y", "and 3 more"], "b": "and"}, "a|list", "b")
 @example({"a": "\u05d0 to \u2069x", "b": "\u05d1"}, "a|quote", "b")
@@ -274,7 +274,7 @@ def test_no_value_can_give_a_sentence_another_structure(
 
 
 @given(_TEXTS, strategies.dictionaries(_TEXTS, _VALUES, max_size=5))
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_the_template_and_the_call_are_nothing_is_raised(
     template: str, arguments: dict[str, object]
 ) -> None:
