@@ -1,5 +1,6 @@
 """The catalogue at `/catalogue/`: domains, their servers, what these list, and who decides."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from approvals.web.accounts import signed_in
 MOST_TOOLS = 200  # of one server among others; a page of its own has all
 _OPEN = 12  # so many are shown without a press
 _GONE = "gone"
+_NAME = re.compile(r"[a-z0-9-]{1,40}")
 # What asks for somebody's attention comes first.
 GROUPS = (
     (Tool.CHANGED, "Changed since review"),
@@ -155,7 +157,9 @@ class Member:
 @signed_in
 def page(request: HttpRequest, person: Person) -> HttpResponse:
     """Everything a person may read about; with `?server=` one server alone, with all its tools."""
-    only = request.GET.get("server", "")[:40]
+    only = request.GET.get("server", "")
+    if only and not _NAME.fullmatch(only):
+        raise Http404("There is no such server.")
     boundaries = _boundaries(person, only)
     servers = [server for boundary in boundaries for server in boundary.servers]
     if only and not servers:

@@ -9,7 +9,7 @@ from approvals.wording.schemas import argument_names
 from approvals.wording.sentences import initials, readable, risk, sentence
 from approvals.wording.strokes import digest_groups, stroke
 from approvals.wording.table import Row, rows
-from approvals.wording.templates import MAX_TEMPLATE, Template, Told, tell
+from approvals.wording.templates import MAX_TEMPLATE, Told, tell
 from approvals.wording.templates import parse as read_template
 from approvals.wording.times import clock_left, duration
 
@@ -17,7 +17,6 @@ __all__ = [
     "MAX_TEMPLATE",
     "Row",
     "Segment",
-    "Template",
     "Told",
     "argument_names",
     "clean",
