@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from approvals.errors import NotFound
-from approvals.models import ApproverGroup, Domain, Person, ToolCall
+from approvals.models import ApproverGroup, Domain, Person, Tool, ToolCall, Upstream
 
 S = ToolCall.Status
 
@@ -96,6 +96,66 @@ def may_withdraw(person: Person, call: ToolCall) -> Permission:
     if not person.is_active or person.pk != call.owner_id:
         return Permission(False, "Only the agent's owner can withdraw its call.")
     return ALLOWED
+
+
+def catalogue_of(person: Person) -> QuerySet[Domain]:
+    """Return the domains whose servers, tools and approvers a person may read about.
+
+    Auditors and administrators read of all; everybody else of domains they approve for or own, and
+    of those their agents reach.
+    """
+    domains = Domain.objects.all()
+    if not person.is_active:
+        return domains.none()
+    if person.is_auditor or person.is_administrator:
+        return domains
+    theirs = Q(owner=person) | Q(pk__in=domains_of(person)) | Q(pk__in=_reached_by(person))
+    return domains.filter(theirs)
+
+
+def get_upstream(person: Person, upstream_id: int) -> Upstream:
+    """Return an upstream of a domain the person may read about.
+
+    Raises:
+        NotFound: there is none, or it is not theirs to see; the two look the same.
+    """
+    visible = Upstream.objects.filter(domain__in=catalogue_of(person))
+    upstream = visible.select_related("domain").filter(pk=upstream_id).first()
+    if upstream is None:
+        raise NotFound("There is no such server.")
+    return upstream
+
+
+def get_tool(person: Person, tool_id: int) -> Tool:
+    """Return a tool of a domain the person may read about, with its upstream and domain.
+
+    Raises:
+        NotFound: see above.
+    """
+    visible = Tool.objects.filter(upstream__domain__in=catalogue_of(person))
+    related = visible.select_related("upstream__domain__owner", "reviewed_by")
+    tool = related.filter(pk=tool_id).first()
+    if tool is None:
+        raise NotFound("There is no such tool.")
+    return tool
+
+
+def may_administer(person: Person) -> Permission:
+    """Return whether the person may change who and what there is."""
+    if not person.is_active or not person.is_administrator:
+        return Permission(False, "Only an administrator can do this.")
+    return ALLOWED
+
+
+def may_review(person: Person, domain: Domain) -> Permission:
+    """Return whether the person may say what the domain's tools do, and how their calls read."""
+    if may_administer(person) or (person.is_active and domain.owner_id == person.pk):
+        return ALLOWED
+    return Permission(False, "Only an administrator or the owner of the domain can review it.")
+
+
+def _reached_by(person: Person) -> QuerySet[Domain]:
+    return Domain.objects.filter(agents__owner=person)
 
 
 def _get(calls: QuerySet[ToolCall], call_id: UUID | str) -> ToolCall:

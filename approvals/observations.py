@@ -1,18 +1,21 @@
 """What was seen but changes no call: refusals, reads, forbidden attempts, who is connected."""
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from approvals import lifecycle
 from approvals.audit import record as audit
 from approvals.canonical import rfc3339
-from approvals.models import Person, ToolCall, database_now
+from approvals.models import Person, Tool, ToolCall, database_now
+
+log = logging.getLogger(__name__)
 
 _WINDOW_SECONDS = 60
 _EVENTS_PER_WINDOW = 20  # of one agent's refusals of one kind; the rest are counted only
@@ -36,9 +39,28 @@ class ReadEntry:
     duration_ms: int
 
 
-@transaction.atomic(durable=True)
 def record_reads(run: str, entries: Sequence[ReadEntry]) -> list[int]:
     """Append reads to the stream of one bridge run; return their numbers in the same order."""
+    numbers = _record_reads(run, entries)
+    tools_called(entry.tool for entry in entries)
+    return numbers
+
+
+def tools_called(names: Iterable[str]) -> None:
+    """Note that tools, by their exposed names, were called; to the minute. Call it after commit.
+
+    A hint for the catalogue, so it never fails, and most calls of it ask no database.
+    """
+    for name in _calls.fresh(names):
+        try:
+            # One row a statement: two processes can then never wait for each other in a circle.
+            Tool.objects.filter(exposed_name=name).update(last_called_at=database_now())
+        except DatabaseError as error:
+            log.warning("When %s was last called could not be noted: %s", name, error)
+
+
+@transaction.atomic(durable=True)
+def _record_reads(run: str, entries: Sequence[ReadEntry]) -> list[int]:
     recorded = audit.record_many(
         f"reads:{run}",
         [
@@ -130,4 +152,25 @@ class _Samples:
             return missed if count < _EVENTS_PER_WINDOW else None
 
 
+class _Calls:
+    """Remembers which tools this process noted as called within the last minute."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._noted: dict[str, float] = {}
+
+    def fresh(self, names: Iterable[str]) -> list[str]:
+        """Return those of the names that have to be noted now, each once."""
+        now = time.monotonic()
+        with self._lock:
+            wanted = [
+                name
+                for name in dict.fromkeys(names)
+                if now - self._noted.get(name, now - _WINDOW_SECONDS) >= _WINDOW_SECONDS
+            ]
+            self._noted.update(dict.fromkeys(wanted, now))
+        return wanted
+
+
 _samples = _Samples()
+_calls = _Calls()

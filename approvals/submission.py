@@ -9,7 +9,16 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from approvals import access, bindings, canonical, lifecycle, policy, ruling, wording
+from approvals import (
+    access,
+    bindings,
+    canonical,
+    lifecycle,
+    observations,
+    policy,
+    ruling,
+    wording,
+)
 from approvals.audit import record as audit
 from approvals.errors import (
     Conflict,
@@ -93,6 +102,8 @@ def _submit(request: Request) -> Submitted | NotAllowed:
         call.supersedes = _supersede(agent, request.supersedes, by=call.pk)
     if call.status == S.PENDING:
         _refuse_when_full(agent, tool.upstream.domain)
+    # Once it is committed: in here, other agents' calls of the tool would wait for its row.
+    transaction.on_commit(lambda: observations.tools_called([tool.exposed_name]), robust=True)
     return Submitted(lifecycle.begin(call), joined=False)
 
 
@@ -141,7 +152,7 @@ def draft(
         credential_ref=upstream.credential_ref, tool=tool, tool_name=tool.exposed_name,
         effect=tool.effect, definition_digest=tool.definition_digest,
         arguments=body, arguments_digest=canonical.digest(body),
-        sentence=wording.sentence(tool.title, tool.name, request.arguments),
+        sentence=_sentence(tool, request.arguments),
         rule=ruled.rule.as_dict(), rule_digest=ruled.rule.digest(), quorum=ruled.quorum,
         policy_version=0, four_eyes=upstream.domain.four_eyes,
         decide_by_at=decide_by_at,
@@ -152,6 +163,13 @@ def draft(
     )  # fmt: skip
     call.binding = bindings.of(call).digest()
     return call
+
+
+def _sentence(tool: Tool, arguments: Mapping[str, object]) -> str:
+    # Written for another definition, a template could call things what they no longer are.
+    if tool.template and tool.template_digest == tool.definition_digest:
+        return wording.tell(tool.template, tool.title, tool.name, arguments).sentence
+    return wording.sentence(tool.title, tool.name, arguments)
 
 
 def _tool(agent: Agent, tool_id: int) -> Tool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management import call_command
 
-from approvals.administration import agents, catalog, people
+from approvals.administration import agents, catalog, people, templates
 from approvals.models import Person, Tool
 from config.starting import CannotStart
 
@@ -41,6 +41,7 @@ _EFFECTS = {
     ("deploys", "deploy"): "destructive",
     ("deploys", "rollback"): "destructive",
 }
+_SENTENCE = "Refund {amount|money:currency:minor} to {customer} · invoice {invoice}"
 _PEOPLE = (  # name, full name, role, domains, for whom to sign in as them
     ("ann", "Ann Abel", "approver", (), "owns the agent; sees its calls, may not approve them"),
     ("bo", "Bo Berg", "approver", ("billing", "deploys"), "approves billing and deploys"),
@@ -171,6 +172,7 @@ def _create_domains() -> None:
     for (upstream, name), effect in _EFFECTS.items():
         tool: Tool = catalog.get_tool(upstream, name)
         catalog.review_tool(tool, effect=effect, actor=ACTOR, person=people.get_person("dee"))
+    templates.set_template(catalog.get_tool("billing", "refund"), _SENTENCE, actor=ACTOR)
 
 
 def _create_agent(demo: Demo) -> None:

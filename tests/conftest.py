@@ -49,6 +49,7 @@ def _cheap_passwords(settings: Any) -> None:
 def _fresh_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count each test's refusals anew; a process records only so many of an agent in a minute."""
     monkeypatch.setattr(observations, "_samples", observations._Samples())
+    monkeypatch.setattr(observations, "_calls", observations._Calls())
 
 
 @pytest.fixture

@@ -243,7 +243,8 @@ def _names(rows: "QuerySet[Tool] | Manager[Upstream]") -> str:
 @transaction.atomic
 def _record_listing(upstream_id: int, listing: Listing, actor: str) -> Differences:
     upstream = Upstream.objects.select_for_update().get(pk=upstream_id)
-    known = {tool.name: tool for tool in upstream.tools.all()}
+    # Locked: whatever a person reviews or writes meanwhile must not be overwritten with the old.
+    known = {tool.name: tool for tool in upstream.tools.select_for_update(no_key=True)}
     listed = {entry.name: entry for entry in listing.tools}
     kinds: dict[str, list[str]] = {"added": [], "changed": [], "gone": [], "back": []}
     for name in [*listed, *(name for name in known if name not in listed)]:

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from approvals.web import calls, health, history, queue, theme
+from approvals.web import calls, catalogue, health, history, policies, queue, theme, tools
 
 urlpatterns = [
     path("accounts/", include("approvals.web.account_urls")),
@@ -15,6 +15,16 @@ urlpatterns = [
     path("calls/<uuid:call_id>/withdraw/", calls.withdraw, name="call_withdraw"),
     path("history/", history.page, name="history"),
     path("history/changes/", history.changes, name="history_changes"),
+    path("catalogue/", catalogue.page, name="catalogue"),
+    path(
+        "catalogue/servers/<int:upstream_id>/refresh/", catalogue.refresh, name="upstream_refresh"
+    ),
+    path("catalogue/tools/<int:tool_id>/", tools.page, name="tool"),
+    path("catalogue/tools/<int:tool_id>/review/", tools.review, name="tool_review"),
+    path("catalogue/tools/<int:tool_id>/template/", tools.template, name="tool_template"),
+    path("catalogue/tools/<int:tool_id>/preview/", tools.preview, name="tool_preview"),
+    path("policies/", policies.page, name="policies"),
+    path("policies/<int:number>/", policies.page, name="policy_version"),
     path("theme/", theme.choose, name="theme"),
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),

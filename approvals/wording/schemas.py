@@ -1,4 +1,4 @@
-"""Pure: what an input schema says about one place in the arguments; only `table` calls it.
+"""Pure: what an input schema says about one place in the arguments, and which ones it names.
 
 Schemas come from upstreams: any part may be missing, of another type, or refer to itself.
 """
@@ -48,6 +48,11 @@ def place_of(schema: object) -> Place:
     """Return the place of the arguments themselves."""
     root = _mapping(schema)
     return Place(root, _parts([root], root))
+
+
+def argument_names(schema: object) -> dict[str, None]:
+    """Return the names of the arguments a schema describes one by one, in its order."""
+    return place_of(schema).names
 
 
 def _member_schemas(parts: Iterable[_Schema], name: str) -> Iterator[object]:

@@ -10,7 +10,7 @@ MAX_SENTENCE = 160
 MAX_PARTS = 4
 _MAX_TITLE = 48
 _MAX_NAME = 30
-_MAX_VALUE = 40
+MAX_VALUE = 40
 
 # Such a value stands without quotes: nobody can take it for a number, a yes or another argument.
 _PLAIN = re.compile(r"(?!(?:true|false|yes|no|null|none)$)[a-z_][a-z0-9_.:@/#+-]*", re.IGNORECASE)
@@ -28,14 +28,13 @@ def sentence(title: str, tool: str, arguments: Mapping[str, object]) -> str:
     telling = sorted(arguments.items(), key=lambda item: (_telling(item[1]), item[0]))
     shown: list[str] = []
     for name, value in telling[:MAX_PARTS]:
-        part = f"{_named(name)} {_said(value)}"
+        part = f"{_named(name)} {said(value)}"
         # Room for " · and 1999 more" is kept.
         if _telling(value) == _SILENT or len(" · ".join([head, *shown, part])) > MAX_SENTENCE - 18:
             break
         shown.append(part)
-    left_out = len(arguments) - len(shown)
-    if left_out:
-        shown.append(f"and {left_out} more" if shown else _counted(left_out, "argument"))
+    if missing := len(arguments) - len(shown):
+        shown.append(left_out(missing, is_alone=not shown))
     return " · ".join([head, *shown])
 
 
@@ -72,6 +71,11 @@ def initials(name: str) -> str:
 _SILENT = 4
 
 
+def left_out(number: int, *, is_alone: bool) -> str:
+    """Return what a sentence says of arguments it does not name: "and 3 more"."""
+    return counted(number, "argument") if is_alone else f"and {number} more"
+
+
 def _telling(value: object) -> int:
     """Return a rank: what says most about a call comes first."""
     if value is None or value in ("", [], {}):
@@ -79,28 +83,31 @@ def _telling(value: object) -> int:
     if isinstance(value, bool):
         return 1
     if isinstance(value, str):
-        return 0 if len(value) <= _MAX_VALUE and "\n" not in value else 2
+        return 0 if len(value) <= MAX_VALUE and "\n" not in value else 2
     return 3 if isinstance(value, dict | list) else 0
 
 
-def _said(value: object) -> str:
+def said(value: object) -> str:
+    """Return a value within a sentence; of what has parts, only how many."""
     if isinstance(value, str):
-        return _quoted(value, _MAX_VALUE)
+        return quoted(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict | list):
-        return _counted(len(value), "field" if isinstance(value, dict) else "item")
+        return counted(len(value), "field" if isinstance(value, dict) else "item")
     return json.dumps(value)
 
 
 def _named(name: str) -> str:
-    quoted = _quoted(name, _MAX_NAME)
-    return quoted.replace("_", " ") if quoted == name else quoted
+    shown = quoted(name, _MAX_NAME)
+    return shown.replace("_", " ") if shown == name else shown
 
 
-def _quoted(text: str, limit: int) -> str:
+def quoted(text: str, limit: int = MAX_VALUE, *, always: bool = False) -> str:
+    """Return text within a sentence: as it is where it is one plain word, else in curly quotes."""
     shown = _tame(clean(text, limit))
-    return text if shown == text and _PLAIN.fullmatch(text) else f"“{_isolated(shown)}”"
+    is_plain = shown == text and _PLAIN.fullmatch(text) and not always
+    return text if is_plain else f"“{_isolated(shown)}”"
 
 
 def _tame(text: str) -> str:
@@ -113,5 +120,6 @@ def _isolated(text: str) -> str:
     return f"\u2068{text}\u2069" if runs_right_to_left(text) else text
 
 
-def _counted(number: int, thing: str) -> str:
+def counted(number: int, thing: str) -> str:
+    """Return a number of things: "1 item", "3 items"."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

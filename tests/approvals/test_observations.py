@@ -8,10 +8,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import DatabaseError
 
 from approvals import canonical, lifecycle, observations
 from approvals.errors import InvalidInput
-from approvals.models import AuditEvent, AuditStream, ToolCall, database_now
+from approvals.models import AuditEvent, AuditStream, Tool, ToolCall, database_now
 from approvals.observations import ReadEntry
 from tests.support.world import World
 
@@ -210,3 +211,42 @@ def test_repeats_are_closed_a_while_after_the_end_and_not_before(held_call: Any)
     assert [fresh(call).joins_repeats for call in (old, young, waiting, unknown)] == [
         False, True, True, True,
     ]  # fmt: skip
+
+
+def test_a_tool_that_is_read_was_called(world: World) -> None:
+    observations.record_reads("run1", [READ, READ])
+
+    assert {tool.name: tool.last_called_at is None for tool in Tool.objects.all()} == {
+        "get_customer": False,
+        "refund": True,
+    }
+
+
+def test_when_a_tool_was_called_is_noted_once_in_a_minute(
+    world: World, clock: Any, django_assert_num_queries: Any
+) -> None:
+    observations.tools_called(["billing__refund", "billing__refund"])
+    long_ago = datetime(2026, 1, 1, tzinfo=UTC)
+    Tool.objects.update(last_called_at=long_ago)
+
+    clock.seconds += 59
+    with django_assert_num_queries(0):
+        observations.tools_called(["billing__refund"])
+    clock.seconds += 1
+    observations.tools_called(["billing__refund", "billing__gone"])
+
+    assert Tool.objects.get(name="refund").last_called_at != long_ago
+
+
+def test_a_note_that_cannot_be_written_withholds_no_answer(
+    db: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> datetime:
+        raise DatabaseError("gone")
+
+    recorded = observations.record_reads("run1", [READ])
+    monkeypatch.setattr(observations, "database_now", broken)
+    observations.tools_called(["billing__refund"])
+
+    assert recorded == [1]
+    assert "could not be noted" in caplog.text

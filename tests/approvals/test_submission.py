@@ -66,6 +66,16 @@ def test_a_reviewed_write_is_held_by_default_and_bound_to_everything_that_would_
     assert newest(f"call:{call.pk}")[0] == "call.held"
 
 
+def test_a_tool_whose_call_is_held_was_called(
+    world: World, submit: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        submit()
+
+    assert Tool.objects.get(pk=world.refund.pk).last_called_at is not None
+    assert Tool.objects.get(pk=world.customer.pk).last_called_at is None
+
+
 def test_a_call_acts_for_whom_its_key_was_made_for(world: World, submit: Any) -> None:
     agents.create_key(world.agent, acts_for=world.eve, actor=ACTOR)
     key = AgentKey.objects.get(acts_for=world.eve)

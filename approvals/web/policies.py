@@ -1,0 +1,100 @@
+"""The rules at `/policies/`, as sentences and read-only: those in force, and those before them."""
+
+from dataclasses import dataclass
+
+from django.db.models import Count
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from approvals import access, policy
+from approvals.models import Person, PolicyVersion, RuleRow, database_now
+from approvals.web.accounts import signed_in
+
+MOST_VERSIONS = 50
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an outcome looks; *refuse* is what a rule does, as *reject* is what a person does."""
+
+    tone: str
+    icon: str
+    verb: str
+
+
+_LOOKS = {
+    policy.Outcome.ALLOW: Look("ok", "check", "Allow"),
+    policy.Outcome.HOLD: Look("warn", "clock", "Hold"),
+    policy.Outcome.DENY: Look("bad", "x", "Refuse"),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One rule as people read it."""
+
+    rule: policy.Rule
+    is_last: bool  # the one that is always there
+    is_hidden: bool  # of a domain that is not the reader's to see
+
+    @property
+    def look(self) -> Look:
+        """Return how it looks."""
+        return _LOOKS[self.rule.outcome]
+
+    @property
+    def words(self) -> str:
+        """Return the rule without its verb."""
+        return policy.to_sentence(self.rule).partition(" ")[2]
+
+
+@signed_in
+def page(request: HttpRequest, person: Person, number: int | None = None) -> HttpResponse:
+    """The rules in force, or those of a former version by its number."""
+    newest = PolicyVersion.objects.order_by("-number").first()
+    shown = newest if number is None else _version(number)
+    rules = _rules(shown) if shown else list(policy.SEED)
+    return render(
+        request,
+        "approvals/policies.html",
+        {
+            "now": database_now(),
+            "lines": _lines(person, rules),
+            "version": shown,
+            "is_in_force": shown == newest,
+            "versions": _versions(),
+            "count": PolicyVersion.objects.count(),
+            "most": MOST_VERSIONS,
+        },
+    )
+
+
+def _version(number: int) -> PolicyVersion:
+    version = PolicyVersion.objects.filter(number=number).first()
+    if version is None:
+        raise Http404("There is no such version.")
+    return version
+
+
+def _rules(version: PolicyVersion) -> list[policy.Rule]:
+    rows = RuleRow.objects.filter(version=version).order_by("position")
+    return [policy.Rule(position=row.position, name=row.name, **row.body) for row in rows]
+
+
+def _lines(person: Person, rules: list[policy.Rule]) -> list[Line]:
+    visible = set(access.catalogue_of(person).values_list("name", flat=True))
+    sees_all = person.is_auditor or person.is_administrator
+    return [
+        Line(
+            rule,
+            is_last=rule.name == policy.LAST_RULE.name,
+            # A rule may name a domain that does not exist yet; administrators must see it.
+            is_hidden=bool(rule.domain) and rule.domain not in visible and not sees_all,
+        )
+        for rule in rules
+    ]
+
+
+def _versions() -> list[PolicyVersion]:
+    newest = PolicyVersion.objects.annotate(size=Count("rules")).order_by("-number")
+    return list(newest[:MOST_VERSIONS])
