@@ -7,10 +7,11 @@
 from approvals.wording.hostile import Segment, clean, visible
 from approvals.wording.sentences import initials, readable, risk, sentence
 from approvals.wording.strokes import digest_groups, stroke
-from approvals.wording.table import Row, rows
+from approvals.wording.table import Nested, Row, nested, rows
 from approvals.wording.times import clock_left, duration
 
 __all__ = [
+    "Nested",
     "Row",
     "Segment",
     "clean",
@@ -18,6 +19,7 @@ __all__ = [
     "digest_groups",
     "duration",
     "initials",
+    "nested",
     "readable",
     "risk",
     "rows",
