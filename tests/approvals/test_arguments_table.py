@@ -78,7 +78,7 @@ def test_a_value_with_many_parts_is_folded_at_first(parts: int, is_open: bool) -
 
 def test_a_marked_part_is_never_folded_away() -> None:
     arguments = {"a": {"b": [*range(50), "pay\u202e"]}, "c": list(range(50))}
-    schema = {"properties": {"a": {"properties": {"b": {}}}, "c": {}}}
+    schema: dict[str, object] = {"properties": {"a": {"properties": {"b": {}}}, "c": {}}}
 
     page = page_of(arguments, schema)
 
@@ -124,9 +124,9 @@ def test_values_as_deep_as_they_may_be_are_shown(depth: int) -> None:
 
 
 def test_the_unit_of_a_number_is_the_schemas_and_nothing_is_guessed() -> None:
-    schema = {"properties": {"amount": {"unit": "cents"}, "size": {"x-unit": "GiB"}, "n": {}}}
+    described: dict[str, object] = {"amount": {"unit": "cents"}, "size": {"x-unit": "GiB"}, "n": {}}
 
-    page = page_of({"amount": 4200, "size": 1.5, "n": 7, "note": "x"}, schema)
+    page = page_of({"amount": 4200, "size": 1.5, "n": 7, "note": "x"}, {"properties": described})
 
     assert page.count('class="muted unit"') == 2
     assert "4200</bdi> <span" in page

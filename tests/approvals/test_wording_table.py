@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
 from approvals import canonical
-from approvals.wording import Row, Segment, rows
+from approvals.wording import Row, rows
 from approvals.wording.hostile import is_hidden
 from tests.support.reading import arguments_of
 

@@ -54,7 +54,7 @@ def _name(row: Element) -> str:
 
 
 def _last_step(path: str) -> str:
-    """Return the last key of a path: `c` of `a.b[0].c`, `a "b"` of `a["a \\"b\\""]`."""
+    """Return the last key of a path: `c` of `a.b[0].c`, `d e` of `a["d e"]`."""
     steps = re.findall(r'\["(?:[^"\\]|\\.)*"\]|\[\d+\]|[A-Za-z0-9_-]+', path)
     last = steps[-1]
     return str(json.loads(last)[0]) if last.startswith('["') else last.strip("[]")
