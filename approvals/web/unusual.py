@@ -3,11 +3,9 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
 from django.db.models.functions import Length
 from django.urls import reverse
 from django.utils import timezone
@@ -19,7 +17,8 @@ S = ToolCall.Status
 
 # What nobody let run makes nothing usual: else twenty rejected calls would clear the next one.
 _REFUSED = (S.REJECTED, S.EXPIRED, S.CANCELLED, S.VOID)
-_MOST_CALLS = 200  # of the agent, and as many of anybody
+_MOST_LOOKED_AT = 2_000  # calls of any tool, for where they stand in time
+_MOST_CALLS = 400  # of the tool, with what they asked for
 _MOST_BYTES = 8 * 1024  # of arguments; larger ones are documents, not values that come again
 
 _ICONS = {
@@ -61,39 +60,48 @@ def of(person: Person, call: ToolCall, rows: tuple[wording.Row, ...]) -> Looked:
         call: with agent and tool loaded.
         rows: of its arguments.
     """
-    past = access.visible_to(person).filter(tool=call.tool_id, created_at__lt=call.created_at)
-    agents = _newest(past.filter(agent=call.agent_id), call)
+    earlier, since = _earlier(person, call)
     facts = wording.Facts(
         agent=call.agent.name,
         effect=call.effect,
         at=timezone.localtime(call.created_at),
         arguments=json.loads(bytes(call.arguments)),
         rows=rows,
-        earlier=_earlier(call, [*agents, *_newest(past, call)]),
-        is_first=not agents and not past.filter(agent=call.agent_id).exists(),
+        earlier=earlier,
+        period=call.created_at - since,
+        is_first=not any(one.is_agents for one in earlier) and _is_first(call),
         changed_at=call.tool.changed_at,
     )
     found = wording.unusual(facts)
     return Looked([_check(call, rows, line) for line in found.lines], found.rows)
 
 
-_Row = tuple[Any, ...]  # id, agent, created_at, arguments
-
-
-def _newest(past: QuerySet[ToolCall], call: ToolCall) -> list[_Row]:
-    since = call.created_at - timedelta(days=wording.DAYS)
-    usual = past.filter(created_at__gte=since).exclude(status__in=_REFUSED)
+def _earlier(person: Person, call: ToolCall) -> tuple[tuple[wording.Earlier, ...], datetime]:
+    """Return the calls to compare with, and since when they are all there are."""
+    since = call.created_at - wording.PERIOD
+    # By time alone, which an index serves whatever the share of the tool: the newest of its calls
+    # would otherwise be sorted out of all it ever had.
+    before = ToolCall.objects.filter(created_at__lt=call.created_at, created_at__gte=since)
+    fields = before.order_by("-created_at").values_list("pk", "tool_id", "created_at")
+    newest = list(fields[:_MOST_LOOKED_AT])
+    ours = [(pk, at) for pk, tool, at in newest if tool == call.tool_id]
+    if len(newest) == _MOST_LOOKED_AT:
+        since = newest[-1][2]
+    if len(ours) > _MOST_CALLS:
+        since = ours[_MOST_CALLS - 1][1]
+    wanted = [pk for pk, _ in ours[:_MOST_CALLS]]
+    usual = access.visible_to(person).filter(pk__in=wanted).exclude(status__in=_REFUSED)
     small = usual.alias(size=Length("arguments")).filter(size__lte=_MOST_BYTES)
-    fields = small.values_list("pk", "agent_id", "created_at", "arguments")
-    return list(fields.order_by("-created_at")[:_MOST_CALLS])
-
-
-def _earlier(call: ToolCall, found: Sequence[_Row]) -> tuple[wording.Earlier, ...]:
-    each = {pk: (agent, at, arguments) for pk, agent, at, arguments in found}
+    found = small.order_by("-created_at", "pk").values_list("agent_id", "created_at", "arguments")
     return tuple(
         wording.Earlier(agent == call.agent_id, timezone.localtime(at), json.loads(bytes(raw)))
-        for agent, at, raw in each.values()
-    )
+        for agent, at, raw in found
+    ), since
+
+
+def _is_first(call: ToolCall) -> bool:
+    same = ToolCall.objects.filter(agent=call.agent_id, tool=call.tool_id)
+    return not same.filter(created_at__lt=call.created_at).exists()
 
 
 def _check(call: ToolCall, rows: Sequence[wording.Row], line: wording.Line) -> Check:

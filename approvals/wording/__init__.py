@@ -5,7 +5,7 @@
 """
 
 from approvals.wording.hostile import Segment, clean, visible
-from approvals.wording.lines import DAYS, Earlier, Facts, Kind, Line
+from approvals.wording.lines import PERIOD, Earlier, Facts, Kind, Line
 from approvals.wording.sentences import initials, readable, risk, sentence
 from approvals.wording.strokes import digest_groups, stroke
 from approvals.wording.table import Nested, Row, nested, rows
@@ -13,7 +13,7 @@ from approvals.wording.times import clock_left, duration
 from approvals.wording.unusual import Unusual, unusual
 
 __all__ = [
-    "DAYS",
+    "PERIOD",
     "Earlier",
     "Facts",
     "Kind",

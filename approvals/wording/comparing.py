@@ -15,7 +15,7 @@ from itertools import islice
 
 from approvals.canonical import path_of
 from approvals.wording.confusables import skeleton
-from approvals.wording.lines import DAYS, FEWEST, Earlier, Facts, Kind, Line, named, quoted
+from approvals.wording.lines import FEWEST, Earlier, Facts, Kind, Line, named, quoted
 from approvals.wording.table import Row
 
 FAR = 3  # times the median that make a number odd
@@ -25,6 +25,7 @@ _MOST_TEXT = 200  # a longer text is prose, and no value that comes again
 # Such a number is a name: larger or smaller means nothing, new may.
 _NAMES_SOMETHING = re.compile(r"(?:^|[._-])(?:id|ids|no|number|key|ref)$|[a-z](?:Ids?|No|Ref)$")
 
+_Keys = tuple[str | int, ...]  # the way to a value
 _Place = tuple[str, ...]  # of a value, all items of a list being one place
 _Scalar = str | int | float | bool
 
@@ -54,39 +55,44 @@ def of_history(facts: Facts) -> Iterator[Line]:
     if len(facts.earlier) < FEWEST:
         return
     past = _past(facts.earlier)
+    known = {place[:end] for place in past for end in range(1, len(place) + 1)}
     rows = {row.name: row for row in facts.rows}
-    for name, place, value in _values(facts.arguments):
-        if name not in rows:
+    told: set[_Place] = set()
+    for keys, place, value in _values(facts.arguments):
+        # Of an argument with all its parts that no call had, the whole is told, once.
+        new = next((end for end in range(1, len(place) + 1) if place[:end] not in known), 0)
+        row = rows.get(_name(keys[:new] if new else keys))
+        if row is None or place[:new] in told:
             continue
-        known = past.get(place, _Past())
-        line = _compared(rows[name], value, known, facts)
-        if line is not None:
+        if new:
+            told.add(place[:new])
+            yield _new_argument(row, facts)
+        elif line := _compared(row, value, past.get(place, _Past()), facts):
             yield line
 
 
 def _compared(row: Row, value: _Scalar, past: _Past, facts: Facts) -> Line | None:
-    if not past.anybodys:
-        return _new_argument(row, len(facts.earlier))
     if isinstance(value, int | float) and not isinstance(value, bool) and not _is_name(row):
-        return _number(row, value, past)
+        return _number(row, value, past, facts.lately)
     if len(past.anybodys) < FEWEST or _key(value) in past.counts:
         return None
     alike = _look_alike(row, value, past) if isinstance(value, str) else None
-    return alike or _never_seen(row, value, past)
+    return alike or _never_seen(row, value, past, facts.lately)
 
 
-def _new_argument(row: Row, calls: int) -> Line:
+def _new_argument(row: Row, facts: Facts) -> Line:
+    calls = len(facts.earlier)
     fact = f"{named(row)} was never sent before."
-    why = f"None of {calls} calls of this tool in {DAYS} days had it."
+    why = f"None of {calls} calls of this tool {facts.lately} had it."
     mark = f"in none of {calls} calls before"
     return Line(Kind.NEVER_SEEN, "warn", fact, why, "tool", row.name, mark)
 
 
-def _number(row: Row, value: float, past: _Past) -> Line | None:
-    whose, its, compares = "this agent’s", "its", "agent"
+def _number(row: Row, value: float, past: _Past, lately: str) -> Line | None:
+    whose, compares = "this agent’s", "agent"
     numbers, calls = _numbers(past.agents), len(past.agents)
     if calls < FEWEST:
-        whose, its, compares = "this tool’s", "its", "tool"
+        whose, compares = "this tool’s", "tool"
         numbers, calls = _numbers(past.anybodys), len(past.anybodys)
     if calls < FEWEST or not numbers:
         return None
@@ -95,18 +101,18 @@ def _number(row: Row, value: float, past: _Past) -> Line | None:
     if median > 0 and value >= FAR * median:
         times = f"{_times(value / median)}× {whose} median"
         is_most = value > largest
-        most = f"{its} largest in {DAYS} days"
+        most = f"its largest {lately}"
         ends = f", and {most}" if is_most else f"; {most} is {_digits(largest)}"
         kind, tone = (Kind.FAR, "bad") if is_most else (Kind.NUMBER, "warn")
         why, mark = f"of {usual} {over}{ends}.", f"{times} ({usual} {over})"
         return Line(kind, tone, f"{shown} is {times}", why, compares, row.name, mark)
     if value > largest:
-        fact = f"{shown} is {whose} largest in {DAYS} days."
+        fact = f"{shown} is {whose} largest {lately}."
         why = f"The largest before was {_digits(largest)}, the median {usual}, {over}."
-        mark = f"{whose} largest in {DAYS} days (before: {_digits(largest)})"
+        mark = f"{whose} largest {lately} (before: {_digits(largest)})"
         return Line(Kind.NUMBER, "warn", fact, why, compares, row.name, mark)
     if value < 0 <= min(numbers):
-        why = f"{whose.capitalize()} smallest in {DAYS} days is {_digits(min(numbers))}, {over}."
+        why = f"{whose.capitalize()} smallest {lately} is {_digits(min(numbers))}, {over}."
         mark = f"below zero, as in none of {calls} calls"
         return Line(Kind.FAR, "bad", f"{shown} is below zero.", why, compares, row.name, mark)
     return None
@@ -124,14 +130,14 @@ def _look_alike(row: Row, value: str, past: _Past) -> Line | None:
     return Line(Kind.LOOK_ALIKE, "bad", fact, why, "tool", row.name, mark, known)
 
 
-def _never_seen(row: Row, value: _Scalar, past: _Past) -> Line | None:
+def _never_seen(row: Row, value: _Scalar, past: _Past, lately: str) -> Line | None:
     counts, calls = past.counts, len(past.anybodys)
     # Where most calls bring a new value, as in a number of an invoice, another one tells nothing.
     if 2 * len(counts) > calls:
         return None
     seen = f"{len(counts)} other value{'' if len(counts) == 1 else 's'}"
     fact = f"{named(row)} {_said(value)} was never seen in this field."
-    why = f"{calls} calls of this tool in {DAYS} days had {seen}."
+    why = f"{calls} calls of this tool {lately} had {seen}."
     mark = f"never seen in {calls} calls, which had {seen}"
     return Line(Kind.NEVER_SEEN, "warn", fact, why, "tool", row.name, mark)
 
@@ -148,7 +154,7 @@ def _past(earlier: Sequence[Earlier]) -> dict[_Place, _Past]:
     past: dict[_Place, _Past] = {}
     for call in earlier:
         here: dict[_Place, list[_Scalar]] = {}
-        for _, place, value in _values(call.arguments, is_named=False):
+        for _, place, value in _values(call.arguments):
             here.setdefault(place, []).append(value)
         for place, values in here.items():
             known = past.setdefault(place, _Past())
@@ -158,27 +164,26 @@ def _past(earlier: Sequence[Earlier]) -> dict[_Place, _Past]:
     return past
 
 
-def _values(
-    arguments: Mapping[str, object], *, is_named: bool = True
-) -> Iterator[tuple[str, _Place, _Scalar]]:
-    """Return the first values that can be compared: the row's name, the place and the value."""
-    return islice(_walk((), (), arguments, is_named), _MOST_VALUES)
+def _values(arguments: Mapping[str, object]) -> Iterator[tuple[_Keys, _Place, _Scalar]]:
+    """Return the first values that can be compared: by which keys, in which place, and each."""
+    return islice(_walk((), (), arguments), _MOST_VALUES)
 
 
-def _walk(
-    keys: tuple[str | int, ...], place: _Place, value: object, is_named: bool
-) -> Iterator[tuple[str, _Place, _Scalar]]:
+def _walk(keys: _Keys, place: _Place, value: object) -> Iterator[tuple[_Keys, _Place, _Scalar]]:
     if isinstance(value, Mapping):
         for key, part in value.items():
-            yield from _walk((*keys, key), (*place, f".{key}"), part, is_named)
+            yield from _walk((*keys, key), (*place, f".{key}"), part)
     elif isinstance(value, list):
         for index, part in enumerate(value):
-            yield from _walk((*keys, index), (*place, "[]"), part, is_named)
+            yield from _walk((*keys, index), (*place, "[]"), part)
     elif isinstance(value, bool | int | float) or (
         isinstance(value, str) and len(value) <= _MOST_TEXT
     ):
-        name = path_of(keys).removeprefix("$").removeprefix(".") if is_named else ""
-        yield name, place, value
+        yield keys, place, value
+
+
+def _name(keys: _Keys) -> str:
+    return path_of(keys).removeprefix("$").removeprefix(".")
 
 
 def _key(value: _Scalar) -> Hashable:

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 
 from approvals.wording.hostile import clean
 from approvals.wording.table import Row
+from approvals.wording.times import duration
 
 FEWEST = 10  # earlier calls that a comparison needs
-DAYS = 90  # how far back `Facts.earlier` goes
+PERIOD = timedelta(days=90)  # how far back calls are compared
 _MOST_SHOWN = 40
 
 
@@ -49,9 +50,16 @@ class Facts:
     at: datetime  # when it was made; local time
     arguments: Mapping[str, object]
     rows: tuple[Row, ...]  # the arguments as the page shows them
-    earlier: tuple[Earlier, ...] = ()  # of DAYS, at most a few hundred
+    earlier: tuple[Earlier, ...] = ()
+    period: timedelta = PERIOD  # that `earlier` covers; shorter where there were too many calls
     is_first: bool = False  # of this tool by this agent, ever
     changed_at: datetime | None = None  # when the tool's definition last changed
+
+    @property
+    def lately(self) -> str:
+        """Return the period in words: "in 90 days"."""
+        days = self.period // timedelta(days=1)
+        return f"in {days} days" if days > 1 else f"in {duration(self.period)}"
 
 
 @dataclass(frozen=True)

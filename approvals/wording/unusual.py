@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from approvals.wording.comparing import of_history
 from approvals.wording.hostile import Segment
-from approvals.wording.lines import DAYS, FEWEST, Facts, Kind, Line, named
+from approvals.wording.lines import FEWEST, Facts, Kind, Line, named
 from approvals.wording.table import Row
 from approvals.wording.times import duration
 
@@ -141,7 +141,7 @@ def _of_agent(facts: Facts) -> Iterator[Line]:
     if facts.is_first:
         others = len(facts.earlier)
         fact = f"This is {facts.agent}’s first call of this tool."
-        why = f"Others called it {others} time{'' if others == 1 else 's'} in {DAYS} days."
+        why = f"Others called it {others} time{'' if others == 1 else 's'} {facts.lately}."
         yield Line(Kind.FIRST, "warn", fact, why, "tool")
     if len(agents) < FEWEST or len({at.date() for at in agents}) < _FEWEST_DAYS:
         return

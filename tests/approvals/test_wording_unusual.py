@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from approvals.wording import DAYS, Earlier, Facts, Kind, Line, rows, unusual
+from approvals.wording import Earlier, Facts, Kind, Line, rows, unusual
 from approvals.wording.confusables import skeleton
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -53,6 +53,16 @@ def test_a_number_far_from_the_agents_own_names_median_number_and_largest() -> N
 
     assert line.startswith("Amount 520 is 5.2× this agent’s median of 100 over 12 calls, ")
     assert line.endswith("and its largest in 90 days.")
+
+
+def test_the_period_told_is_the_one_that_was_looked_at() -> None:
+    odd = {**USUAL, "amount": 520}
+
+    [days] = said(odd, earlier(12), period=timedelta(days=12, hours=3))
+    [hours] = said(odd, earlier(12), period=timedelta(hours=30))
+
+    assert days.endswith("and its largest in 12 days.")
+    assert hours.endswith("and its largest in 1 d 06 h.")
 
 
 def test_a_history_that_was_larger_before_says_so() -> None:
@@ -169,6 +179,15 @@ def test_an_argument_that_no_call_had_is_told() -> None:
     [line] = said({**USUAL, "notify": True}, earlier())
 
     assert line == "Notify was never sent before. None of 12 calls of this tool in 90 days had it."
+
+
+def test_of_an_argument_that_no_call_had_the_whole_is_told_and_not_each_part() -> None:
+    history = earlier(lines=[{"price": 5}])
+    arguments = {**USUAL, "lines": [{"price": 5, "more": {"a": 1, "b": [2]}}, {"more": 1}]}
+
+    [line] = lines(arguments, history)
+
+    assert (line.kind, line.place) == (Kind.NEVER_SEEN, "lines[0].more")
 
 
 @pytest.mark.parametrize(
@@ -367,7 +386,7 @@ def test_a_value_in_a_line_is_cut_cleaned_and_held_apart(value: str) -> None:
 
 def test_a_great_history_of_great_calls_is_looked_at_quickly() -> None:
     many = {f"field{n}": f"value {n}" for n in range(2_000)}
-    history = [Earlier(True, NOON - timedelta(days=n % DAYS), many) for n in range(400)]
+    history = [Earlier(True, NOON - timedelta(days=n % 90), many) for n in range(400)]
     began = datetime.now(UTC)
 
     unusual(facts({name: f"{value}!" for name, value in many.items()}, history))
