@@ -47,7 +47,7 @@ class _Past:
     def looks(self) -> dict[str, str]:
         """Return the texts that were there by what they look like; of two the more usual one."""
         texts = [text for text, _ in self.counts.most_common() if isinstance(text, str)]
-        return {skeleton(text): text for text in reversed(texts)}
+        return {skeleton(text): text for text in reversed(texts) if len(text) <= _MOST_TEXT}
 
 
 def of_history(facts: Facts) -> Iterator[Line]:
@@ -74,7 +74,8 @@ def of_history(facts: Facts) -> Iterator[Line]:
 def _compared(row: Row, value: _Scalar, past: _Past, facts: Facts) -> Line | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and not _is_name(row):
         return _number(row, value, past, facts.lately)
-    if len(past.anybodys) < FEWEST or _key(value) in past.counts:
+    is_prose = isinstance(value, str) and len(value) > _MOST_TEXT
+    if is_prose or len(past.anybodys) < FEWEST or _key(value) in past.counts:
         return None
     alike = _look_alike(row, value, past) if isinstance(value, str) else None
     return alike or _never_seen(row, value, past, facts.lately)
@@ -176,9 +177,7 @@ def _walk(keys: _Keys, place: _Place, value: object) -> Iterator[tuple[_Keys, _P
     elif isinstance(value, list):
         for index, part in enumerate(value):
             yield from _walk((*keys, index), (*place, "[]"), part)
-    elif isinstance(value, bool | int | float) or (
-        isinstance(value, str) and len(value) <= _MOST_TEXT
-    ):
+    elif isinstance(value, str | bool | int | float):
         yield keys, place, value
 
 

@@ -181,6 +181,13 @@ def test_an_argument_that_no_call_had_is_told() -> None:
     assert line == "Notify was never sent before. None of 12 calls of this tool in 90 days had it."
 
 
+def test_prose_is_told_where_there_was_none_and_is_not_compared() -> None:
+    [line] = lines({**USUAL, "memo": "a" * 300}, earlier())
+
+    assert (line.kind, line.place) == (Kind.NEVER_SEEN, "memo")
+    assert lines({**USUAL, "memo": "a" * 300}, earlier(memo="b" * 300)) == ()
+
+
 def test_of_an_argument_that_no_call_had_the_whole_is_told_and_not_each_part() -> None:
     history = earlier(lines=[{"price": 5}])
     arguments = {**USUAL, "lines": [{"price": 5, "more": {"a": 1, "b": [2]}}, {"more": 1}]}
