@@ -9,6 +9,7 @@ import pytest
 from django.template.loader import render_to_string
 
 from approvals import canonical, wording
+from tests.support.dom import read
 from tests.support.generating import Generator
 from tests.support.reading_table import arguments_on
 
@@ -146,3 +147,28 @@ def test_a_unit_of_a_stranger_is_cleaned_cut_and_never_needed(unit: object) -> N
 
 def test_text_has_no_unit() -> None:
     assert "cents" not in page_of({"a": "4200"}, {"properties": {"a": {"unit": "cents"}}})
+
+
+def test_every_label_and_value_stands_in_an_isolate_of_its_own() -> None:
+    page = read(page_of({"שלום": "سلام 12", "memo": "ש" * 700, "n": {"x": "\u202eabc"}}))
+
+    shown = page.having("v")
+    labels = [next(row.elements) for row in page.all(lambda element: element.tag == "th")]
+    assert len(shown) == 6
+    assert {element.tag for element in (*shown, *labels)} == {"bdi"}
+
+
+def test_runs_of_newlines_are_counted_and_make_one_line() -> None:
+    page = page_of({"memo": "a" + "\n" * 40 + "b"})
+
+    assert "↵ ×40" in page
+    assert page.count("\n") < 40
+
+
+def test_a_call_of_the_most_names_and_the_longest_text_is_shown_whole() -> None:
+    most = canonical.ARGUMENTS
+    arguments: dict[str, Any] = {f"k{n}": n for n in range(most.max_keys - 1)}
+    arguments["memo"] = "x" * most.max_string_bytes
+    assert stored(arguments) == arguments
+
+    assert arguments_on(page_of(arguments)) == (arguments, most.max_keys)
