@@ -1,7 +1,7 @@
 """How templates write text nobody vouches for, times, strokes and digests; presentation only."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django import template
@@ -55,6 +55,12 @@ def is_prose(row: wording.Row) -> bool:
 
 
 @register.filter
+def nested(rows: Sequence[wording.Row]) -> list[wording.Nested]:
+    """Return the rows of a table with the folds that begin and end at each."""
+    return wording.nested(rows)
+
+
+@register.filter
 def initials(name: object) -> str:
     """Return the letters of a face."""
     return wording.initials(str(name))
@@ -98,12 +104,6 @@ def utc(at: datetime) -> SafeString:
     """Write a moment of the trail: date and clock with seconds, UTC."""
     words = at.astimezone(UTC).strftime("%-d %b %Y %H:%M:%S")
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), words)
-
-
-@register.filter
-def level(depth: int) -> int:
-    """Return how far a row is indented; deeper ones are told apart by their full name."""
-    return min(depth, 5)
 
 
 def _segment(part: wording.Segment) -> SafeString:

@@ -10,7 +10,7 @@ from django.db.models import Prefetch
 
 from approvals import access, lifecycle, policy, wording
 from approvals.models import Decision, Dispatch, Person, ToolCall, database_now
-from approvals.web import definitions, showing, trail
+from approvals.web import definitions, showing, trail, unusual
 from approvals.web.showing import S
 
 _MOST_DESCRIPTION = 2_000
@@ -81,7 +81,8 @@ def context(person: Person, call: ToolCall, *, seen: int | None = None) -> dict[
     """
     now = database_now()
     definition = definitions.of([call]).get(call.definition_digest, {})
-    rows = showing.argument_rows(call, definition)
+    looked = unusual.of(person, call, showing.argument_rows(call, definition))
+    rows = looked.rows
     shown = showing.show(call, now, unusual=showing.unusual_in(rows))
     mine = showing.signed_by(call, person)
     is_open = shown.ring is not None and mine is None
@@ -93,7 +94,7 @@ def context(person: Person, call: ToolCall, *, seen: int | None = None) -> dict[
         "call": call,
         "rows": rows,
         "unusual": showing.unusual_in(rows),
-        "checks": showing.checks(call, rows),
+        "checks": looked.checks,
         "bytes": wording.visible(bytes(call.arguments).decode()),
         "rule": policy.to_sentence(policy.Rule(**call.rule)),
         "claims": _claims(call, definition),

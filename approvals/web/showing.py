@@ -177,38 +177,6 @@ def unusual_in(rows: tuple[wording.Row, ...]) -> int:
     return sum(bool(row.remarks) for row in rows)
 
 
-@dataclass(frozen=True)
-class Check:
-    """One line above the arguments that says what is out of the ordinary."""
-
-    tone: str
-    icon: str
-    fact: str
-    why: str = ""
-
-
-_EFFECT_CHECKS = {
-    "unreviewed": Check(
-        "bad", "alert", "Nobody has reviewed this tool.", "What it does is its server’s word only."
-    ),
-    "changed": Check(
-        "bad", "alert", "This tool changed after a person reviewed it.", "Look at it again first."
-    ),
-    "destructive": Check("warn", "alert", "A person reviewed this tool as destructive."),
-}
-_MOST_CHECKS = 5
-
-
-def checks(call: ToolCall, rows: tuple[wording.Row, ...]) -> list[Check]:
-    """Return at most five lines about what is odd; the values below carry all of it."""
-    found = [_EFFECT_CHECKS[call.effect]] if call.effect in _EFFECT_CHECKS else []
-    found += [Check("warn", "eye", f"{row.label}:", row.remark) for row in rows if row.remarks]
-    if len(found) <= _MOST_CHECKS:
-        return found
-    more = len(found) - _MOST_CHECKS + 1
-    return [*found[: _MOST_CHECKS - 1], Check("warn", "eye", f"{more} more marked values", "below")]
-
-
 def signed_by(call: ToolCall, person: Person) -> Decision | None:
     """Return the person's own decision on the call, if there is one."""
     return next((d for d in call.decisions.all() if d.approver_id == person.pk), None)

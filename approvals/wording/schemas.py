@@ -24,8 +24,12 @@ class Place:
     @property
     def title(self) -> str:
         """Return the first title given to the value; empty when there is none."""
-        titles = (part.get("title") for part in self.parts)
-        return next((title for title in titles if isinstance(title, str) and title), "")
+        return self._first("title")
+
+    @property
+    def unit(self) -> str:
+        """Return the unit a number counts, where the schema's author says it; never guessed."""
+        return self._first("unit") or self._first("x-unit")
 
     @property
     def names(self) -> dict[str, None]:
@@ -39,6 +43,10 @@ class Place:
     def item(self, index: int) -> "Place":
         """Return what describes an item of a list; without parts when nothing does."""
         return self._at(_item_schemas(self.parts, index))
+
+    def _first(self, key: str) -> str:
+        said = (part.get(key) for part in self.parts)
+        return next((words for words in said if isinstance(words, str) and words), "")
 
     def _at(self, schemas: Iterable[object]) -> "Place":
         return Place(self.root, _parts(schemas, self.root))

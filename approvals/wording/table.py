@@ -6,8 +6,9 @@ types included. The schema lends labels and order, never content.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Required, TypedDict
 
 from approvals.canonical import path_of
 from approvals.wording.hostile import Segment, clean, runs_right_to_left, visible
@@ -18,12 +19,18 @@ from approvals.wording.sentences import readable
 MAX_SHOWN = 600
 HEAD, TAIL = 400, 160
 MAX_LABEL = 60
+MAX_UNIT = 24
+# A longer name is cut where a path is written; the page then shows all of it beside.
+MAX_NAME = 64
+# A value with more parts than this is folded, unless one of them is marked.
+MAX_OPEN = 12
 
 _NUMBER = re.compile(
     r"[+\-−$€£¥\s]*[.,]?0[0.,_'’\s]*(e[+\-]?0+)?\s?[%$€£¥]?"
     r"|0[xob][0a-f_]+|[+\-]?(inf|infinity|nan)",
     re.IGNORECASE,
 )
+_COUNT = re.compile(r"(\d+|no) (item|field)s?")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "none", "nil", "nothing", "undefined"}
 
 
@@ -36,20 +43,51 @@ class Row:
     name: str  # where it is, safe to print: customer.phones[0]
     label: str  # in words, from the schema or the name; says nothing the schema's author did not
     kind: str  # text, number, boolean, null, list or object
-    value: tuple[Segment, ...]  # what is shown; empty for an empty text
-    whole: tuple[Segment, ...]  # `value`, with what a long text leaves out
+    value: tuple[Segment, ...]  # what is shown, of a long text its head; empty for an empty text
+    middle: tuple[Segment, ...] = ()  # of a long text, what is folded
+    tail: tuple[Segment, ...] = ()  # of a long text, what comes after
+    left_out: int = 0  # characters in the middle
+    unit: str = ""  # of a number, if the schema says so
     remarks: tuple[str, ...] = ()
+    tone: str = "warn"  # of the remarks
     count: int = 0  # parts of a list or object
+    is_name_cut: bool = False  # `key` has more than `name`
 
     @property
-    def is_cut(self) -> bool:
-        """Tell whether `whole` has more than `value`."""
-        return self.value is not self.whole
+    def whole(self) -> tuple[Segment, ...]:
+        """Return all of the value, the middle of a long text included."""
+        return (*self.value, *self.middle, *self.tail)
 
     @property
     def remark(self) -> str:
         """Return all remarks as one line; empty when there is nothing odd."""
         return "; ".join(self.remarks)
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A row with what a page that folds parts into their whole needs to know of its neighbours."""
+
+    row: Row
+    is_open: bool  # of a row with parts: they are few, or one of them is marked
+    ends: range  # as many as there are values whose last part this is
+
+
+def nested(table: Sequence[Row]) -> list[Nested]:
+    """Return rows in order, each with the folds that begin and end at it."""
+    sizes, marked = [0] * len(table), [False] * len(table)
+    around: list[int] = []
+    for at, row in enumerate(table):
+        del around[row.depth :]
+        for whole in around:
+            sizes[whole] += 1
+            marked[whole] |= bool(row.remarks)
+        around.append(at)
+    after = [row.depth for row in table[1:]] + [0]
+    return [
+        Nested(row, sizes[at] <= MAX_OPEN or marked[at], range(row.depth - after[at]))
+        for at, row in enumerate(table)
+    ]
 
 
 def rows(arguments: Mapping[str, object], schema: object) -> tuple[Row, ...]:
@@ -88,17 +126,18 @@ def _add(
 ) -> None:
     """Add the row of one value and the rows of its parts; `known`: its label, is it unexpected."""
     label, is_odd = known
-    shown, whole, remarks = _shown(value)
+    key = str(keys[-1])
     row = Row(
         depth=len(keys) - 1,
-        key=visible(str(keys[-1])),
+        key=visible(key),
         name=path_of(keys).removeprefix("$").removeprefix("."),
         label=label,
         kind=_kind(value),
-        value=shown,
-        whole=whole,
-        remarks=(*(["not in the schema"] if is_odd else []), *remarks),
+        unit=clean(place.unit, MAX_UNIT) if _kind(value) == "number" else "",
+        remarks=(*(["not in the schema"] if is_odd else []), *_of_name(key), *_remarks(value)),
         count=len(value) if isinstance(value, list | Mapping) else 0,
+        is_name_cut=len(key) > MAX_NAME,
+        **_shown(value),
     )
     table.append(row)
     if isinstance(value, Mapping):
@@ -121,12 +160,25 @@ def _kind(value: object) -> str:
     return "list" if isinstance(value, list) else "object"
 
 
-def _shown(value: object) -> tuple[tuple[Segment, ...], tuple[Segment, ...], list[str]]:
-    """Return what is shown of a value, the whole of it, and what is odd about it."""
-    if isinstance(value, str):
-        return _shown_text(value)
-    shown = (Segment(_plain(value)),)
-    return shown, shown, []
+class _Shown(TypedDict, total=False):
+    value: Required[tuple[Segment, ...]]
+    middle: tuple[Segment, ...]
+    tail: tuple[Segment, ...]
+    left_out: int
+
+
+def _shown(value: object) -> _Shown:
+    """Return what is shown of a value; a long text in three pieces."""
+    if not isinstance(value, str):
+        return {"value": (Segment(_plain(value)),)}
+    if len(value) <= MAX_SHOWN:
+        return {"value": visible(value)}
+    return {
+        "value": visible(value[:HEAD]),
+        "middle": visible(value[HEAD:-TAIL]),
+        "tail": visible(value[-TAIL:]),
+        "left_out": len(value) - HEAD - TAIL,
+    }
 
 
 def _plain(value: object) -> str:
@@ -140,27 +192,38 @@ def _plain(value: object) -> str:
     return json.dumps(value)
 
 
-def _shown_text(text: str) -> tuple[tuple[Segment, ...], tuple[Segment, ...], list[str]]:
-    whole = visible(text)
-    remarks = _remarks(text, whole)
-    if len(text) <= MAX_SHOWN:
-        return whole, whole, remarks
-    left_out = f"… {len(text) - HEAD - TAIL:,} characters not shown here …"
-    gap = Segment(left_out, hidden=True)
-    shown = (*visible(text[:HEAD]), gap, *visible(text[-TAIL:]))
-    return shown, whole, [*remarks, f"long text: {len(text):,} characters, head and tail shown"]
-
-
-def _remarks(text: str, whole: tuple[Segment, ...]) -> list[str]:
+def _of_name(name: str) -> list[str]:
+    """Return what is odd about the name of an argument."""
     checks = {
-        "empty text": not text,
-        "text that looks like a number": _looks_like_a_number(text),
-        "text, not a yes, a no or nothing": text.strip().casefold() in _WORDS,
-        "hidden characters": any(part.hidden and not part.is_break for part in whole),
-        "text that runs right to left": runs_right_to_left(text),
-        "begins or ends with a space": text != text.strip(" "),
+        "hidden characters in its name": _has_hidden(visible(name)),
+        f"a name of {len(name):,} characters": len(name) > MAX_NAME,
     }
     return [remark for remark, is_so in checks.items() if is_so]
+
+
+def _remarks(value: object) -> list[str]:
+    """Return what is odd about a value.
+
+    Each text that could be taken for another kind of value is told to be text, so that every value
+    can be read back from what is shown of it.
+    """
+    if not isinstance(value, str):
+        return []
+    checks = {
+        "empty text": not value,
+        "text that looks like a number": _looks_like_a_number(value),
+        "text, not a yes, a no or nothing": value.strip().casefold() in _WORDS,
+        "text, not a list or an object": _COUNT.fullmatch(value) is not None,
+        "hidden characters": _has_hidden(visible(value)),
+        "text that runs right to left": runs_right_to_left(value),
+        "begins or ends with a space": value != value.strip(" "),
+        f"long text: {len(value):,} characters, head and tail shown": len(value) > MAX_SHOWN,
+    }
+    return [remark for remark, is_so in checks.items() if is_so]
+
+
+def _has_hidden(shown: tuple[Segment, ...]) -> bool:
+    return any(part.hidden and not part.is_break for part in shown)
 
 
 def _looks_like_a_number(text: str) -> bool:
@@ -168,7 +231,7 @@ def _looks_like_a_number(text: str) -> bool:
 
     Digits of every script and width count, and signs such as ½ and Ⅷ.
     """
-    if not text or len(text) > 60:
+    if not text or len(text) > MAX_SHOWN:  # a longer one is told to be text anyway
         return False
     digits = "".join("0" if character.isnumeric() else character for character in text)
     return _NUMBER.fullmatch(digits.strip()) is not None

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
 from approvals import canonical
-from approvals.wording import Row, Segment, rows
+from approvals.wording import Row, rows
 from approvals.wording.hostile import is_hidden
 from tests.support.reading import arguments_of
 
@@ -159,6 +159,9 @@ def test_text_nobody_takes_for_a_number_is_not(text: str) -> None:
         ("TRUE", "text, not a yes, a no or nothing"),
         (" null ", "text, not a yes, a no or nothing"),
         ("nothing", "text, not a yes, a no or nothing"),
+        ("2 items", "text, not a list or an object"),
+        ("no fields", "text, not a list or an object"),
+        ("7" * 600, "text that looks like a number"),
         ("a\u202eb", "hidden characters"),
         ("a" + " " * 16 + "b", "hidden characters"),
         ("שלום 12", "text that runs right to left"),
@@ -180,25 +183,23 @@ def test_long_text_shows_head_and_tail_and_has_the_whole() -> None:
 
     row = only(text)
 
-    shown = [part.text for part in row.value]
-    assert row.is_cut
-    assert shown[0].startswith("HEADx")
-    assert shown[1] == "… 4,449 characters not shown here …"
-    assert row.value[1].hidden
-    assert shown[2].endswith("xpay 1")
-    assert row.whole == (Segment(text),)
+    assert [part.text for part in row.value] == [text[:400]]
+    assert [part.text for part in row.middle] == [text[400:-160]]
+    assert [part.text for part in row.tail] == [text[-160:]]
+    assert row.left_out == 4_449
     assert row.remark == "long text: 5,009 characters, head and tail shown"
 
 
 def test_text_is_cut_only_above_the_limit() -> None:
-    assert not only("x" * 600).is_cut
-    assert only("x" * 601).is_cut
+    assert only("x" * 600).left_out == 0
+    assert only("x" * 601).left_out == 41
 
 
 def test_hidden_characters_in_the_part_not_shown_are_told() -> None:
     row = only("x" * 500 + "\u202e" + "x" * 500)
 
-    assert not any("U+202E" in part.text for part in row.value)
+    assert not any("U+202E" in part.text for part in (*row.value, *row.tail))
+    assert any("U+202E" in part.text for part in row.middle)
     assert "hidden characters" in row.remarks
 
 
@@ -229,6 +230,7 @@ def test_a_key_with_hidden_characters_is_spelled_out_everywhere() -> None:
     assert [part.text for part in row.key] == ["am", "U+200B", "ount"]
     assert row.label == "am‹U+200B›ount"
     assert row.name == '["am\\u200bount"]'
+    assert "hidden characters in its name" in row.remarks
 
 
 # -- what the schema lends -----------------------------------------------------------------------
