@@ -1,6 +1,7 @@
 """People: who may sign in, and in which role."""
 
 import re
+import zoneinfo
 from collections.abc import Sequence
 
 from django.contrib.auth.password_validation import validate_password
@@ -72,6 +73,32 @@ def get_person(name: str) -> Person:
     if person is None:
         raise InvalidInput(f"There is no person called {name!r}.", path="$")
     return person
+
+
+@transaction.atomic
+def set_preferences(
+    person: Person, *, time_zone: str, uses_single_keys: bool, wants_notices: bool, actor: str
+) -> None:
+    """Keep how a person likes the pages.
+
+    Args:
+        time_zone: an IANA name; empty for the installation's.
+
+    Raises:
+        InvalidInput: there is no such zone.
+    """
+    if time_zone and time_zone not in zoneinfo.available_timezones():
+        raise InvalidInput("There is no such time zone.", path="$.time_zone")
+    wanted = {
+        "time_zone": time_zone,
+        "uses_single_keys": uses_single_keys,
+        "wants_notices": wants_notices,
+    }
+    changed = {key: value for key, value in wanted.items() if getattr(person, key) != value}
+    if not changed:
+        return
+    Person.objects.filter(pk=person.pk).update(**changed)
+    note(f"person:{person.get_username()}", "person.preferences_set", actor=actor, **changed)
 
 
 def _refuse_name(name: str) -> None:

@@ -2,7 +2,17 @@
 
 from django.urls import include, path
 
-from approvals.web import calls, health, history, queue, theme
+from approvals.web import (
+    agent_page,
+    agents,
+    calls,
+    first_run,
+    health,
+    history,
+    preferences,
+    queue,
+    theme,
+)
 
 urlpatterns = [
     path("accounts/", include("approvals.web.account_urls")),
@@ -15,6 +25,17 @@ urlpatterns = [
     path("calls/<uuid:call_id>/withdraw/", calls.withdraw, name="call_withdraw"),
     path("history/", history.page, name="history"),
     path("history/changes/", history.changes, name="history_changes"),
+    path("agents/", agents.page, name="agents"),
+    path("agents/-/new/", agents.new, name="agent_new"),  # no agent's name begins with a hyphen
+    path("agents/-/stop/", agents.stop, name="agents_stop"),
+    path("agents/-/resume/", agents.resume, name="agents_resume"),
+    path("agents/<str:name>/", agent_page.page, name="agent"),
+    path("agents/<str:name>/pause/", agents.pause, name="agent_pause"),
+    path("agents/<str:name>/keys/", agent_page.make_key, name="agent_keys"),
+    path("agents/<str:name>/keys/<str:prefix>/revoke/", agent_page.revoke, name="agent_revoke"),
+    path("first-run/", first_run.page, name="first_run"),
+    path("first-run/state/", first_run.state, name="first_run_state"),
+    path("settings/", preferences.page, name="settings"),
     path("theme/", theme.choose, name="theme"),
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),
