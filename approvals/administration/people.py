@@ -4,6 +4,7 @@ import re
 import zoneinfo
 from collections.abc import Sequence
 
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -99,6 +100,22 @@ def set_preferences(
         return
     Person.objects.filter(pk=person.pk).update(**changed)
     note(f"person:{person.get_username()}", "person.preferences_set", actor=actor, **changed)
+
+
+@transaction.atomic
+def forget_second_factor(person: Person, *, actor: str) -> list[str]:
+    """Take away every app, key and recovery code of somebody who lost them; return their kinds.
+
+    The password is all it takes to sign in then, until they set something up again.
+    """
+    known = Authenticator.objects.filter(user=person)
+    kinds = sorted(known.values_list("type", flat=True))
+    known.delete()
+    note(
+        f"person:{person.get_username()}", "person.second_factor_forgotten", actor=actor,
+        kinds=kinds,
+    )  # fmt: skip
+    return kinds
 
 
 def _refuse_name(name: str) -> None:

@@ -3,6 +3,8 @@
 from allauth.account import views
 from django.urls import include, path
 
+from approvals.web import second_factor  # noqa: F401 - connects what it hears
+
 urlpatterns = [
     path("login/", views.login, name="account_login"),
     path("logout/", views.logout, name="account_logout"),

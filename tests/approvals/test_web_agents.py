@@ -1,4 +1,4 @@
-"""The agents: who sees and changes them, keys that are shown once, and the switch that stops all."""
+"""The agents: who sees and changes them, keys shown once, and the switch that stops all."""
 
 import hashlib
 import json
