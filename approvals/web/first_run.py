@@ -11,7 +11,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from approvals import access
 from approvals.administration import practice
 from approvals.errors import Conflict
-from approvals.models import Agent, Person, Tool, ToolCall, Upstream
+from approvals.models import Agent, Person, ToolCall, Upstream
 from approvals.web import agent_page, refusing
 from approvals.web.accounts import signed_in
 
@@ -38,12 +38,20 @@ def state(request: HttpRequest, person: Person) -> HttpResponse:
     call = context["call"]
     if call is not None and call.status == ToolCall.Status.PENDING:
         return HttpResponseClientRedirect(reverse("call", args=[call.pk]))
-    return render(request, "approvals/_first_run_state.html", context)
+    if request.GET.get("seen") == context["tools_state"]:
+        return HttpResponse(status=204)  # nothing is swapped, nothing is read out again
+    return render(request, "approvals/_first_run_tools.html", context)
 
 
 def _demand(person: Person) -> None:
     if not access.may_administer(person):
         refusing.not_there()
+
+
+def _tools_state(upstream: Upstream) -> str:
+    if upstream.tools.filter(is_listed=True).exists():
+        return "listed"
+    return "failed" if upstream.list_error else "starting"
 
 
 def _context(person: Person) -> dict[str, Any]:
@@ -53,9 +61,7 @@ def _context(person: Person) -> dict[str, Any]:
     context = {
         "upstream": upstream,
         "agent": agent,
-        "tool": Tool.objects.filter(upstream=upstream, is_listed=True).first()
-        if upstream
-        else None,
+        "tools_state": _tools_state(upstream) if upstream else "",
         "call": calls.order_by("created_at").last(),
     }
     return context | (agent_page.connect_context(agent, practice.NAME) if agent else {})

@@ -44,6 +44,19 @@ def test_administrators_owners_and_auditors_see_agents(world, name, status):
     assert ("/agents/" in client.get("/").content.decode()) == (status == 200)
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["/agents/", "/agents/support/", "/agents/-/new/", "/agents/-/stop/", "/agents/-/resume/",
+     "/first-run/", "/settings/"],
+)  # fmt: skip
+def test_no_page_has_what_the_policy_of_its_content_forbids(world, address):
+    body = visitor(world.dee).get(address).content.decode()
+
+    for forbidden in (" style=", "<style", "javascript:", "<script>"):
+        assert forbidden not in body
+    assert not re.search(r"<[^>]* on[a-z]+=", body)
+
+
 def test_nobody_sees_agents_without_signing_in(world):
     for address in ("/agents/", "/agents/support/", "/agents/-/stop/", "/agents/-/new/"):
         assert visitor().get(address).status_code == 302

@@ -92,6 +92,9 @@ def test_the_page_says_whether_the_server_answers(world):
     worlds.list_tools(upstream, worlds.definition("send_postcard"))
     after = text_of(client.get("/first-run/state/", headers={"HX-Request": "true"}))
 
+    seen = client.get("/first-run/state/?seen=listed", headers={"HX-Request": "true"})
+
+    assert seen.status_code == 204
     assert "Starting it" in before
     assert "does not answer" in broken
     assert "\u202e" not in broken
@@ -112,7 +115,7 @@ def test_the_first_call_is_held_and_the_page_leads_to_it_and_may_decide(world):
     assert led["HX-Redirect"] == f"/calls/{call.pk}/"
     assert "It is waiting for you." in text
     assert decided.status == "approved"
-    assert "It has been decided." in after
+    assert "It waits no longer." in after
     assert client.get("/first-run/state/").status_code == 200
 
 

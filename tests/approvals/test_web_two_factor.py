@@ -5,11 +5,11 @@ import re
 
 import pytest
 from allauth.mfa.models import Authenticator
-from allauth.mfa.totp.internal import auth as totp
 from django.core.cache import cache
 from django.core.management import call_command
 
 from approvals.models import AuditEvent
+from tests.support.second_factor import code_for
 from tests.support.visiting import text_of, visitor
 from tests.support.world import PASSWORD
 
@@ -20,13 +20,6 @@ PAGES = ["", "totp/activate/", "webauthn/", "webauthn/add/"]
 def _unlimited():
     """Begin each test with no tries counted; they live in the process's cache."""
     cache.clear()
-
-
-def code_for(secret: str) -> str:
-    """Return what an authenticator app shows now."""
-    return totp.format_hotp_value(
-        totp.hotp_value(secret, next(totp.yield_hotp_counters_from_time()))
-    )
 
 
 def signed_in(person):
