@@ -200,7 +200,7 @@ def test_an_owner_makes_keys_that_act_for_themselves_and_administrators_any(worl
 
     assert refused.status_code == 403
     assert key_in(made)
-    assert AgentKey.objects.order_by("pk").last().acts_for == world.eve
+    assert AgentKey.objects.latest("pk").acts_for == world.eve
 
 
 def test_a_key_ends_when_its_last_day_is_over_where_the_maker_is(world):
@@ -212,7 +212,7 @@ def test_a_key_ends_when_its_last_day_is_over_where_the_maker_is(world):
 
     new_key(visitor(world.ann), world.agent, ends_on=day.isoformat())
 
-    end = AgentKey.objects.order_by("pk").last().expires_at
+    end = AgentKey.objects.latest("pk").expires_at
     assert end == datetime(day.year, day.month, day.day, 15, tzinfo=UTC)
 
 

@@ -23,7 +23,7 @@ def test_what_is_set_is_kept_and_in_the_trail(world):
     assert response["Location"] == "/settings/"
     assert (bo.time_zone, bo.uses_single_keys, bo.wants_notices) == ("Europe/Berlin", False, True)
     assert 'data-theme="dark"' in client.get("/").content.decode()
-    event = AuditEvent.objects.filter(stream="person:bo").order_by("seq").last()
+    event = AuditEvent.objects.filter(stream="person:bo").latest("seq")
     assert (event.code, event.actor) == ("person.preferences_set", "person:bo")
     assert json.loads(bytes(event.data))["time_zone"] == "Europe/Berlin"
 

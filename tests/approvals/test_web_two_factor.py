@@ -30,7 +30,7 @@ def signed_in(person):
     return client
 
 
-def with_app(person) -> tuple[object, str]:
+def with_app(person):
     """Set up an app through the pages; return the browser and the secret."""
     client = signed_in(person)
     page = client.get("/accounts/2fa/totp/activate/").content.decode()
