@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from approvals.errors import NotFound
-from approvals.models import ApproverGroup, Domain, Person, Tool, ToolCall, Upstream
+from approvals.models import Agent, ApproverGroup, Domain, Person, Tool, ToolCall, Upstream
 
 S = ToolCall.Status
 
@@ -152,6 +152,59 @@ def may_review(person: Person, domain: Domain) -> Permission:
     if may_administer(person) or (person.is_active and domain.owner_id == person.pk):
         return ALLOWED
     return Permission(False, "Only an administrator or the owner of the domain can review it.")
+
+
+def agents_visible_to(person: Person) -> QuerySet[Agent]:
+    """Return the agents a person may see: their own; auditors and administrators see all."""
+    agents = Agent.objects.all()
+    if not person.is_active:
+        return agents.none()
+    return agents if sees_all_agents(person) else agents.filter(owner=person)
+
+
+def sees_all_agents(person: Person) -> bool:
+    """Return whether the page of agents is theirs even where they own none."""
+    return person.is_active and (person.is_auditor or person.is_administrator)
+
+
+def get_agent(person: Person, name: str) -> Agent:
+    """Return an agent the person may see.
+
+    Raises:
+        NotFound: there is none by that name, or it is not theirs to see; the two look the same.
+    """
+    agent = agents_visible_to(person).select_related("owner").filter(name=name).first()
+    if agent is None:
+        raise NotFound("There is no such agent.")
+    return agent
+
+
+def agents_managed_by(person: Person) -> QuerySet[Agent]:
+    """Return the agents a person may pause and make keys for: their own, or all."""
+    agents = Agent.objects.all()
+    if not person.is_active:
+        return agents.none()
+    return agents if person.is_administrator else agents.filter(owner=person)
+
+
+def may_manage(person: Person, agent: Agent) -> Permission:
+    """Return whether the person may pause the agent, and make and revoke its keys."""
+    if person.is_active and (person.is_administrator or person.pk == agent.owner_id):
+        return ALLOWED
+    return Permission(False, "Only its owner and administrators can change an agent.")
+
+
+def may_act_for(person: Person, agent: Agent, acts_for: Person) -> Permission:
+    """Return whether the person may make a key that acts for somebody.
+
+    An owner speaks for themselves only: a key in another's name would show that person calls they
+    never asked for, and put their name on them.
+    """
+    if not may_manage(person, agent):
+        return may_manage(person, agent)
+    if person.is_administrator or acts_for.pk == person.pk:
+        return ALLOWED
+    return Permission(False, "Only an administrator can make a key that acts for somebody else.")
 
 
 def _reached_by(person: Person) -> QuerySet[Domain]:

@@ -3,12 +3,15 @@
 import hashlib
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Max, QuerySet
 
+from approvals import canonical
 from approvals.administration.catalog import ensure_domain
 from approvals.administration.writing import hold_to_rules, note
-from approvals.errors import InvalidInput, NotFound
+from approvals.errors import Conflict, InvalidInput, NotFound
 from approvals.models import Agent, AgentKey, Person, database_now
 from approvals.models.agents import READ, WRITE
 
@@ -60,17 +63,56 @@ def create_agent(
 
 
 @transaction.atomic
-def create_key(agent: Agent, *, acts_for: Person, actor: str) -> str:
-    """Make a key for an agent and return it, for the only time: `cs_<prefix>_<secret>`."""
+def create_key(
+    agent: Agent,
+    *,
+    acts_for: Person,
+    actor: str,
+    label: str = "",
+    expires_at: datetime | None = None,
+    after: int | None = None,
+) -> str:
+    """Make a key for an agent and return it, for the only time: `cs_<prefix>_<secret>`.
+
+    Args:
+        label: where it will be used, in a person's words.
+        expires_at: when it ends by itself; None: never.
+        after: `newest_key` as the form showed it, so that a form sent twice makes one key.
+
+    Raises:
+        InvalidInput: the label is too long, or the end is past.
+        Conflict: another key was made after `after`.
+    """
+    Agent.objects.select_for_update().get(pk=agent.pk)  # two forms sent at once queue up here
+    if after is not None and after != newest_key(agent):
+        raise Conflict("The keys of this agent have changed since this form was opened.")
+    if expires_at is not None and expires_at <= database_now():
+        raise InvalidInput("must be in the future", path="$.expires_at")
+    canonical.check(label)  # no control character a database cannot keep
     prefix, secret = secrets.token_hex(5), secrets.token_urlsafe(32)
-    AgentKey.objects.create(
-        agent=agent, prefix=prefix, secret_digest=secret_digest(secret), acts_for=acts_for
+    key = AgentKey(
+        agent=agent,
+        prefix=prefix,
+        label=label,
+        secret_digest=secret_digest(secret),
+        acts_for=acts_for,
+        expires_at=expires_at,
     )
+    hold_to_rules(key, words={})
+    key.save()
+    told = {"label": label} if label else {}
+    if expires_at is not None:
+        told["expires_at"] = expires_at.isoformat()
     note(
         f"agent:{agent.name}", "key.created", actor=actor, prefix=prefix,
-        acts_for=acts_for.get_username(),
+        acts_for=acts_for.get_username(), **told,
     )  # fmt: skip
     return f"cs_{prefix}_{secret}"
+
+
+def newest_key(agent: Agent) -> int:
+    """Return the id of the key that was made last; 0 when there is none."""
+    return agent.keys.aggregate(newest=Max("pk"))["newest"] or 0
 
 
 @transaction.atomic
@@ -95,6 +137,21 @@ def set_paused(agent: Agent, paused: bool, *, actor: str) -> None:
     Agent.objects.filter(pk=agent.pk).update(is_paused=paused)
     code = "agent.paused" if paused else "agent.resumed"
     note(f"agent:{agent.name}", code, actor=actor)
+
+
+@transaction.atomic
+def stop_all(agents: QuerySet[Agent], *, actor: str, reason: str = "") -> list[str]:
+    """Pause every one of these agents that is not paused yet; return their names.
+
+    Calls that wait go on waiting, and what is dispatched already is not stopped.
+    """
+    canonical.check(reason)  # no control character a database cannot keep
+    # In order of id: two people who stop all at once wait for each other instead of locking up.
+    running = list(agents.filter(is_paused=False).order_by("pk").select_for_update(of=("self",)))
+    for agent in running:
+        Agent.objects.filter(pk=agent.pk).update(is_paused=True)
+        note(f"agent:{agent.name}", "agent.paused", actor=actor, stopped_all=True, reason=reason)
+    return [agent.name for agent in running]
 
 
 def secret_digest(secret: str) -> str:

@@ -1,8 +1,10 @@
 """People: who may sign in, and in which role."""
 
 import re
+import zoneinfo
 from collections.abc import Sequence
 
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -72,6 +74,48 @@ def get_person(name: str) -> Person:
     if person is None:
         raise InvalidInput(f"There is no person called {name!r}.", path="$")
     return person
+
+
+@transaction.atomic
+def set_preferences(
+    person: Person, *, time_zone: str, uses_single_keys: bool, wants_notices: bool, actor: str
+) -> None:
+    """Keep how a person likes the pages.
+
+    Args:
+        time_zone: an IANA name; empty for the installation's.
+
+    Raises:
+        InvalidInput: there is no such zone.
+    """
+    if time_zone and time_zone not in zoneinfo.available_timezones():
+        raise InvalidInput("There is no such time zone.", path="$.time_zone")
+    wanted = {
+        "time_zone": time_zone,
+        "uses_single_keys": uses_single_keys,
+        "wants_notices": wants_notices,
+    }
+    changed = {key: value for key, value in wanted.items() if getattr(person, key) != value}
+    if not changed:
+        return
+    Person.objects.filter(pk=person.pk).update(**changed)
+    note(f"person:{person.get_username()}", "person.preferences_set", actor=actor, **changed)
+
+
+@transaction.atomic
+def forget_second_factor(person: Person, *, actor: str) -> list[str]:
+    """Take away every app, key and recovery code of somebody who lost them; return their kinds.
+
+    The password is all it takes to sign in then, until they set something up again.
+    """
+    known = Authenticator.objects.filter(user=person)
+    kinds = sorted(known.values_list("type", flat=True))
+    known.delete()
+    note(
+        f"person:{person.get_username()}", "person.second_factor_forgotten", actor=actor,
+        kinds=kinds,
+    )  # fmt: skip
+    return kinds
 
 
 def _refuse_name(name: str) -> None:

@@ -92,10 +92,15 @@ def span(value: timedelta) -> str:
 
 @register.simple_tag
 def when(at: datetime, now: datetime) -> SafeString:
-    """Write a moment: the clock today, the date too on any other day."""
+    """Write a moment: the clock today, the date too on any other day.
+
+    A zone the reader chose is told by its offset, so that a time cannot be taken for another.
+    """
     local = timezone.localtime(at)
     is_today = local.date() == timezone.localtime(now).date()
     words = local.strftime("%H:%M:%S" if is_today else "%-d %b %Y, %H:%M")
+    if timezone.get_current_timezone_name() != timezone.get_default_timezone_name():
+        words += f" {local.isoformat(timespec='seconds')[19:]}"
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), words)
 
 

@@ -8,10 +8,12 @@ from allauth.account.adapter import DefaultAccountAdapter
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRedirect
 
 from approvals.models import Person
+from approvals.web import zones
 
 P = ParamSpec("P")
 
@@ -29,14 +31,16 @@ def signed_in(
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """Give a view the person who is signed in; send everybody else to sign in first.
 
-    Nothing it answers is kept by a browser, so that "back" never shows an old state.
+    Nothing it answers is kept by a browser, so that "back" never shows an old state; times are in
+    the person's zone.
     """
 
     def gate(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         person = request.user
         if not isinstance(person, Person):  # who is switched off has no session
             return _to_login(request)
-        return view(request, person, *args, **kwargs)
+        with timezone.override(zones.of(person)):
+            return view(request, person, *args, **kwargs)
 
     return never_cache(update_wrapper(gate, view))
 

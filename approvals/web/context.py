@@ -5,7 +5,7 @@ from functools import cached_property
 from django.http import HttpRequest
 
 from approvals import access
-from approvals.models import Person
+from approvals.models import Agent, Person
 from approvals.web import queue
 
 THEME_COOKIE = "theme"
@@ -27,6 +27,19 @@ class Shell:
     def waiting(self) -> int:
         """Return how many calls wait for this person."""
         return queue.waiting_for(self.person).count() if self.person else 0
+
+    @cached_property
+    def sees_agents(self) -> bool:
+        """Return whether the page of agents is theirs."""
+        if self.person is None:
+            return False
+        return access.sees_all_agents(self.person) or self.person.agents.exists()
+
+    @cached_property
+    def is_first_run(self) -> bool:
+        """Return whether this person could set up an installation in which no agent is yet."""
+        may = self.person is not None and access.may_administer(self.person)
+        return bool(may) and not Agent.objects.exists()
 
     @cached_property
     def role(self) -> str:

@@ -17,10 +17,15 @@ def choose(request: HttpRequest) -> HttpResponse:
     if not url_has_allowed_host_and_scheme(back, allowed_hosts=None):
         back = "/"
     response = HttpResponseRedirect(back)
-    theme = request.POST.get("theme", "")
+    keep(response, request.POST.get("theme", ""))
+    return response
+
+
+def keep(response: HttpResponse, theme: str) -> None:
+    """Let a browser remember a theme; anything else makes it forget the one it had."""
     if theme not in THEMES:
         response.delete_cookie(THEME_COOKIE)
-        return response
+        return
     response.set_cookie(
         THEME_COOKIE,
         theme,
@@ -29,4 +34,3 @@ def choose(request: HttpRequest) -> HttpResponse:
         httponly=True,
         samesite="Lax",
     )
-    return response

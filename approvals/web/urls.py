@@ -2,7 +2,20 @@
 
 from django.urls import include, path
 
-from approvals.web import calls, catalogue, health, history, policies, queue, theme, tools
+from approvals.web import (
+    agent_page,
+    agents,
+    calls,
+    catalogue,
+    first_run,
+    health,
+    history,
+    policies,
+    preferences,
+    queue,
+    theme,
+    tools,
+)
 
 urlpatterns = [
     path("accounts/", include("approvals.web.account_urls")),
@@ -25,6 +38,17 @@ urlpatterns = [
     path("catalogue/tools/<int:tool_id>/preview/", tools.preview, name="tool_preview"),
     path("policies/", policies.page, name="policies"),
     path("policies/<int:number>/", policies.page, name="policy_version"),
+    path("agents/", agents.page, name="agents"),
+    path("agents/-/new/", agents.new, name="agent_new"),  # no agent's name begins with a hyphen
+    path("agents/-/stop/", agents.stop, name="agents_stop"),
+    path("agents/-/resume/", agents.resume, name="agents_resume"),
+    path("agents/<str:name>/", agent_page.page, name="agent"),
+    path("agents/<str:name>/pause/", agents.pause, name="agent_pause"),
+    path("agents/<str:name>/keys/", agent_page.make_key, name="agent_keys"),
+    path("agents/<str:name>/keys/<str:prefix>/revoke/", agent_page.revoke, name="agent_revoke"),
+    path("first-run/", first_run.page, name="first_run"),
+    path("first-run/state/", first_run.state, name="first_run_state"),
+    path("settings/", preferences.page, name="settings"),
     path("theme/", theme.choose, name="theme"),
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),
