@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from approvals.web import calls, health, history, queue, theme
+from approvals.web import calls, health, history, presence, queue, theme
 
 urlpatterns = [
     path("accounts/", include("approvals.web.account_urls")),
@@ -10,6 +10,7 @@ urlpatterns = [
     path("queue/changes/", queue.changes, name="queue_changes"),
     path("calls/<uuid:call_id>/", calls.page, name="call"),
     path("calls/<uuid:call_id>/parts/", calls.parts, name="call_parts"),
+    path("calls/<uuid:call_id>/presence/", presence.presence, name="call_presence"),
     path("calls/<uuid:call_id>/decide/", calls.decide, name="call_decide"),
     path("calls/<uuid:call_id>/settle/", calls.settle, name="call_settle"),
     path("calls/<uuid:call_id>/withdraw/", calls.withdraw, name="call_withdraw"),
