@@ -36,7 +36,9 @@ def test_a_and_r_choose_escape_takes_it_back_and_nothing_confirms(site, world, t
     page = live(world.bo)
     page.keyboard.press("j")
     assert_read(page, three[0])
-    approve, reject = (page.locator(f".decide [name=decision][value={word}]") for word in ("approve", "reject"))
+    approve, reject = (
+        page.locator(f".decide [name=decision][value={word}]") for word in ("approve", "reject")
+    )
 
     page.keyboard.press("a")
     expect(approve).to_be_checked()
