@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from approvals import lifecycle
 from approvals.models import ToolCall
-from tests.browser.conftest import PHONE
+from tests.browser.conftest import PHONE, READING_MS
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +21,7 @@ def read(page, call):
     """Open a call in the pane, and take the time it takes to read it."""
     row(page, call).locator(".what").click()
     expect(page.locator(f'#pane [data-shows="{call.pk}"]')).to_be_visible()
-    page.wait_for_timeout(600)
+    page.wait_for_timeout(READING_MS)
 
 
 def status_of(call) -> str:
@@ -86,7 +86,7 @@ def test_a_form_that_comes_too_soon_is_looked_at_again(site, world, held_call, l
     expect(page.locator("#pane [role=alert]")).to_contain_text("Look again")
     assert status_of(call) == S.PENDING
     expect(page.locator("#pane form.approve")).to_have_count(1)
-    page.wait_for_timeout(600)
+    page.wait_for_timeout(READING_MS)
     page.get_by_role("button", name="Approve and let it run").click()
     expect(page.locator("#pane #state")).to_contain_text("Approved, waiting to run")
 
@@ -169,7 +169,7 @@ def test_on_a_phone_a_row_opens_the_page_and_tiles_dock_under_the_thumb(
     tiles = page.locator(".tiles").bounding_box()
     assert tiles["y"] + tiles["height"] > PHONE["height"] - 40
     page.goto(f"/?call={call.pk}")
-    expect(page.locator(".inbox-list")).to_be_hidden()
+    expect(page.locator("#calls")).to_be_hidden()
     expect(page.locator("#pane .callhead")).to_be_visible()
 
 

@@ -5,14 +5,13 @@ from playwright.sync_api import expect
 
 from approvals import lifecycle, submission
 from approvals.models import AuditEvent, Decision, ToolCall
-from tests.browser.conftest import PHONE
+from tests.browser.conftest import PHONE, READING_MS
 from tests.support.visiting import attempts
 from tests.support.world import PASSWORD, REFUND
 
 pytestmark = pytest.mark.browser
 
 S = ToolCall.Status
-READING_MS = 600  # nobody decides faster; the server would ask them to look again
 WITHIN = 2_000
 WITHOUT_SCRIPT = {"java_script_enabled": False}
 
