@@ -107,13 +107,17 @@ class Looking:
     seconds: int  # until one of them is gone, unless they are seen again
 
     @property
-    def words(self) -> str:
-        """Return them in one line."""
+    def who(self) -> str:
+        """Return their names, or how many there are, in one line."""
         first, *others = self.names
         if not others:
-            return f"{first} is looking"
-        and_others = others[0] if len(others) == 1 else f"{len(others)} others"
-        return f"{first} and {and_others} are looking"
+            return first
+        return f"{first} and {others[0] if len(others) == 1 else f'{len(others)} others'}"
+
+    @property
+    def do(self) -> str:
+        """Return what they do."""
+        return "is looking" if len(self.names) == 1 else "are looking"
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@
       if (isShown) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }
+    const kept = $(".narrowing [name=call]"); // filtering keeps the call that is being read
+    kept.value = call ?? "";
+    kept.disabled = !call;
     pane.classList.toggle("reading", Boolean(call));
     document.body.classList.toggle("deciding", Boolean($(".decide", pane)));
     if (goesToCall) $("#c-h", pane)?.focus({ preventScroll: true });
