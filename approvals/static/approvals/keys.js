@@ -4,6 +4,9 @@
   const list = document.getElementById("keys");
   if (!list) return; // switched off
 
+  // However it is opened: its heading is read first.
+  list.addEventListener("toggle", () => list.open && list.querySelector("h2").focus());
+
   const $$ = (selector) => [...document.querySelectorAll(selector)];
 
   const rows = () => $$(".call .what");
