@@ -123,6 +123,12 @@ class StaleBinding(Conflict):
     code = "stale_binding"
 
 
+class LookAgain(Conflict):
+    """Look again: this form was never shown to you, or only this very moment."""
+
+    code = "look_again"
+
+
 class AlreadyDecided(Conflict):
     """You have already decided on this call."""
 

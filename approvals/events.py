@@ -64,6 +64,13 @@ def publish_on_commit(call: ToolCall) -> None:
     transaction.on_commit(publish, robust=True)
 
 
+def publish_look_on_commit(call: ToolCall) -> None:
+    """Announce, once the open transaction is committed, that somebody opened a call."""
+    news = {"type": "call.looked", "call": str(call.pk)}
+    group = domain_group(call.domain_id)
+    transaction.on_commit(lambda: _hints.send(_tell([(group, news)])), robust=True)
+
+
 def wake_release(call_id: UUID, domain_name: str) -> None:
     """Ask a worker of the domain to look at an approved call."""
     _hints.send(asyncio.to_thread(_send_task, "mcp_bridge.release", str(call_id), domain_name))

@@ -1,4 +1,4 @@
-"""What was seen but changes no call: refusals, reads, forbidden attempts, who is connected."""
+"""What was seen but changes no call: refusals, reads, forbidden attempts, who is there."""
 
 import logging
 import time
@@ -10,12 +10,15 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from approvals import lifecycle
+from approvals import events, lifecycle
 from approvals.audit import record as audit
 from approvals.canonical import rfc3339
-from approvals.models import Person, Tool, ToolCall, database_now
+from approvals.models import Look, Person, Tool, ToolCall, database_now
 
 log = logging.getLogger(__name__)
+
+LOOK_LASTS = timedelta(seconds=30)
+_LOOK_KEPT_FOR = timedelta(seconds=5)  # a second tab of the same person writes nothing
 
 _WINDOW_SECONDS = 60
 _EVENTS_PER_WINDOW = 20  # of one agent's refusals of one kind; the rest are counted only
@@ -91,6 +94,22 @@ def person_event(person: Person, code: str, **data: object) -> None:
     """Record what a person tried or read, in the stream of that person."""
     actor = f"person:{person.get_username()}"
     _record(actor, code, actor, data)
+
+
+def looked(call: ToolCall, person: Person) -> None:
+    """Note that a page of the person shows a call; not evidence, so no audit event.
+
+    Looks that are over are deleted here, so that the table holds only who is there.
+    """
+    now = database_now()
+    last = Look.objects.filter(call=call, person=person).values_list("at", flat=True).first()
+    if last is not None and now - last < _LOOK_KEPT_FOR:
+        return
+    with transaction.atomic():
+        Look.objects.update_or_create(call=call, person=person, defaults={"at": now})
+        Look.objects.filter(at__lt=now - LOOK_LASTS).delete()
+        if last is None or now - last > LOOK_LASTS:
+            events.publish_look_on_commit(call)
 
 
 def agent_returned(call_id: UUID) -> None:

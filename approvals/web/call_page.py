@@ -3,18 +3,24 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Prefetch
 
 from approvals import access, lifecycle, policy, wording
 from approvals.models import Decision, Dispatch, Person, ToolCall, database_now
-from approvals.web import definitions, showing, trail, unusual
+from approvals.web import definitions, showing, stamps, superseding, trail, unusual
+from approvals.web.presence import looking_at
 from approvals.web.showing import S
+
+# What is wrong with most calls that are rejected; a click instead of a sentence.
+PRESETS = ("Wrong amount", "Wrong target", "Not needed")
 
 _MOST_DESCRIPTION = 2_000
 _MOST_RESULT = 4_000
+_MOST_TICKS = 12
+_MOST_NAMED = 5  # people who can decide in the reader's place
 _HINTS = {
     "readOnlyHint": "only reads",
     "destructiveHint": "destroys",
@@ -37,6 +43,15 @@ class Claim:
     def initials(self) -> str:
         """Return what stands in the face."""
         return wording.initials(self.who)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A marked value, or the last of very many, that is ticked before an approval."""
+
+    value: str
+    label: str
+    remark: str
 
 
 @dataclass(frozen=True)
@@ -80,36 +95,77 @@ def context(person: Person, call: ToolCall, *, seen: int | None = None) -> dict[
             they are told to read it again instead of getting new forms.
     """
     now = database_now()
-    definition = definitions.of([call]).get(call.definition_digest, {})
+    known = definitions.of([call, *superseding.others(call)])
+    definition = known.get(call.definition_digest, {})
     looked = unusual.of(person, call, showing.argument_rows(call, definition))
-    rows = looked.rows
-    shown = showing.show(call, now, unusual=showing.unusual_in(rows))
+    rows, looking = looked.rows, looking_at([call], person, now).get(call.pk)
+    marked = showing.unusual_in(rows)
+    shown = showing.show(call, now, unusual=marked, looking=looking)
     mine = showing.signed_by(call, person)
     is_open = shown.ring is not None and mine is None
-    dispatch = Dispatch.objects.filter(call=call).first()
+    may, to_tick = _may(person, call, is_open=is_open), ticks(rows)
+    replaces, replaced_by = superseding.around(person, call, known)
     return {
         "now": now,
         "viewer": person,
         "shown": shown,
         "call": call,
         "rows": rows,
-        "unusual": showing.unusual_in(rows),
+        "unusual": marked,
+        "looking": looking,
         "checks": looked.checks,
         "bytes": wording.visible(bytes(call.arguments).decode()),
         "rule": policy.to_sentence(policy.Rule(**call.rule)),
         "claims": _claims(call, definition),
         "steps": trail.steps(call),
         "mine": mine,
-        "may": _may(person, call, is_open=is_open),
+        "may": may,
+        "others": [] if may.approve or not is_open else _others(call),
+        "stamp": stamps.stamp(call, person, now, _values(to_tick)) if may.decide else "",
+        "ticks": to_tick,
+        "presets": PRESETS,
         "is_changed": seen is not None and seen != call.version and is_open,
+        "replaces": replaces,
+        "replaced_by": replaced_by,
+        "is_reviewed": call.tool.reviewed_digest == call.definition_digest,
+        **_ended(call, now),
+    }
+
+
+def ticks(rows: tuple[wording.Row, ...]) -> list[Tick]:
+    """Return what must be ticked before a call with these arguments is approved."""
+    marked = [row for row in rows if row.remarks]
+    found = [Tick(row.name, row.label, row.remark) for row in marked]
+    if len(found) <= _MOST_TICKS:
+        return found
+    rest = f"{len(found) - _MOST_TICKS + 1} more marked values"
+    return [*found[: _MOST_TICKS - 1], Tick("others", rest, "all of them above")]
+
+
+def _values(found: list[Tick]) -> list[str]:
+    return [tick.value for tick in found]
+
+
+def _ended(call: ToolCall, now: datetime) -> dict[str, Any]:
+    dispatch = Dispatch.objects.filter(call=call).first()
+    return {
         "settle_from": lifecycle.settle_from(call),
         "is_quarantined": now < lifecycle.settle_from(call),
         "sent_at": dispatch.at if dispatch else None,
         "took": _took(dispatch, call),
         "time_out": wording.duration(_time_out(dispatch)),
         "result": _result(call),
-        "is_reviewed": call.tool.reviewed_digest == call.definition_digest,
     }
+
+
+def _others(call: ToolCall) -> list[str]:
+    """Return the names of people who can still approve the call."""
+    people = Person.objects.filter(approver_groups__domain=call.domain_id, is_active=True)
+    people = people.exclude(pk__in=[decision.approver_id for decision in call.decisions.all()])
+    if call.four_eyes:
+        people = people.exclude(pk__in=[call.owner_id, call.acts_for_id])
+    found = people.distinct().order_by("first_name", "username")[:_MOST_NAMED]
+    return [person.display_name for person in found]
 
 
 def _may(person: Person, call: ToolCall, *, is_open: bool) -> May:

@@ -1,20 +1,28 @@
-"""The queue at `/`: what waits for people, what expires first on top, and what just changed."""
+"""The queue at `/`: what waits for people, what expires first on top, and the call being read.
+
+On a wide screen `?call=<id>` opens a call beside the list: rendered with the page on a direct load,
+alone when htmx asks for it.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Paginator
 from django.db.models import Prefetch, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
 from approvals import access
+from approvals.errors import NotFound
 from approvals.models import Decision, Person, ToolCall, database_now
-from approvals.web import definitions, showing
+from approvals.web import call_page, filters, showing
 from approvals.web.accounts import signed_in
+from approvals.web.filters import Filter, Weighed
+from approvals.web.presence import looking_at
 from approvals.web.showing import S, Shown
 
 PER_PAGE = 50
@@ -32,8 +40,8 @@ _WITHIN = (
 class Tab:
     """One view of the queue."""
 
-    key: str
     label: str
+    query: str
     count: int
     is_current: bool
 
@@ -69,24 +77,32 @@ _VIEWS = {
 }
 
 
+PANE = "pane"  # the id of the element htmx puts a call into
+
+
 @signed_in
 def page(request: HttpRequest, person: Person) -> HttpResponse:
-    """The queue, a page of it at a time."""
-    key, calls = _wanted(request, person)
-    tabs = _tabs(person, key)
-    count = next(tab.count for tab in tabs if tab.is_current)
+    """The queue, a page of it at a time, and beside it the call that is being read."""
+    pane = _pane(request, person)
+    if pane and wants_pane(request):
+        return render(request, "approvals/_pane.html", pane)
+    view = _view(request, person)
     now = database_now()
-    unknown = list(loaded(calls.filter(status=S.UNKNOWN).order_by("moved_at"))[:_MOST_UNKNOWN])
+    unknown = list(loaded(view.calls.filter(status=S.UNKNOWN).order_by("moved_at"))[:_MOST_UNKNOWN])
     pending = Paginator(
-        loaded(calls.filter(status=S.PENDING).order_by("decide_by_at", "pk")), PER_PAGE
+        loaded(view.calls.filter(status=S.PENDING).order_by("decide_by_at", "pk")), PER_PAGE
     ).get_page(request.GET.get("page"))
     return render(
         request,
         "approvals/queue.html",
         {
-            **_common(person, key, tabs, count, now),
-            "groups": _groups(unknown, pending, now),
+            **pane,
+            **_common(person, view, now),
+            "groups": _groups(shown(unknown, person, now), shown(pending, person, now), now),
             "pages": pending,
+            "domains": filters.domains(person, view.filter.domain),
+            "agents": filters.agents(person, view.filter.agent),
+            "risks": filters.RISKS,
         },
     )
 
@@ -94,37 +110,38 @@ def page(request: HttpRequest, person: Person) -> HttpResponse:
 @signed_in
 def changes(request: HttpRequest, person: Person) -> HttpResponse:
     """The rows of calls that just changed, and the counts; what live.js asks for after a hint."""
-    key, calls = _wanted(request, person)
+    view = _view(request, person)
     ids = ids_from(request)
     now = database_now()
     found = list(loaded(access.visible_to(person).filter(pk__in=ids).order_by("created_at")))
-    tabs = _tabs(person, key)
-    count = next(tab.count for tab in tabs if tab.is_current)
     return render(
         request,
         "approvals/queue_changes.html",
         {
-            **_common(person, key, tabs, count, now),
-            "rows": shown(found, now),
+            **_common(person, view, now),
+            "rows": shown(found, person, now),
             # Only these belong on the page if they are not there yet.
-            "belonging": set(calls.filter(pk__in=ids).values_list("pk", flat=True)),
+            "belonging": set(view.calls.filter(pk__in=ids).values_list("pk", flat=True)),
         },
     )
 
 
-def shown(calls: Iterable[ToolCall], now: datetime) -> list[Shown]:
-    """Return loaded calls as rows show them."""
+def wants_pane(request: HttpRequest) -> bool:
+    """Tell whether htmx asks for a call to put into the pane."""
+    htmx: Any = getattr(request, "htmx", None)
+    return bool(htmx) and htmx.target == PANE
+
+
+def shown(calls: Iterable[ToolCall], person: Person, now: datetime) -> list[Shown]:
+    """Return loaded calls as rows show them to a person."""
     calls = list(calls)
     # Only of a reviewed write does the risk depend on its arguments.
-    writes = [call for call in calls if call.effect == "write"]
-    known = definitions.of(writes)
-    unusual = {
-        call.pk: showing.unusual_in(
-            showing.argument_rows(call, known.get(call.definition_digest, {}))
-        )
-        for call in writes
-    }
-    return [showing.show(call, now, unusual=unusual.get(call.pk, 0)) for call in calls]
+    unusual = filters.unusual_in(call for call in calls if call.effect == "write")
+    looking = looking_at(calls, person, now)
+    return [
+        showing.show(call, now, unusual=unusual.get(call.pk, 0), looking=looking.get(call.pk))
+        for call in calls
+    ]
 
 
 def loaded(calls: QuerySet[ToolCall]) -> QuerySet[ToolCall]:
@@ -137,42 +154,71 @@ def loaded(calls: QuerySet[ToolCall]) -> QuerySet[ToolCall]:
     )
 
 
-def _wanted(request: HttpRequest, person: Person) -> tuple[str, QuerySet[ToolCall]]:
+@dataclass(frozen=True)
+class _View:
+    """What one address of the queue shows."""
+
+    filter: Filter
+    calls: QuerySet[ToolCall]
+    tabs: list[Tab]
+    weighed: Weighed
+
+    @property
+    def count(self) -> int:
+        return next(tab.count for tab in self.tabs if tab.is_current)
+
+
+def _view(request: HttpRequest, person: Person) -> _View:
     # Who approves nothing has nothing "for you": an auditor begins with everything.
     usual = "mine" if access.domains_of(person).exists() else "all"
     key = request.GET.get("show", usual)
-    key = key if key in _VIEWS else usual
-    return key, _VIEWS[key][1](person)
-
-
-def _tabs(person: Person, current: str) -> list[Tab]:
-    return [
-        Tab(key, label, query(person).count(), key == current)
-        for key, (label, query) in _VIEWS.items()
+    wanted = Filter.of(request, key if key in _VIEWS else usual)
+    # Every view is a part of everything, so its calls are weighed once for all tabs.
+    weighed = filters.weigh(wanted.risk, wanted.narrow(_everything(person)))
+    views = {
+        key: wanted.narrow(query(person)).filter(weighed.condition)
+        for key, (_, query) in _VIEWS.items()
+    }
+    tabs = [
+        Tab(label, wanted.showing(key).query(), views[key].count(), key == wanted.show)
+        for key, (label, _) in _VIEWS.items()
     ]
+    return _View(wanted, views[wanted.show], tabs, weighed)
 
 
-def _common(
-    person: Person, key: str, tabs: list[Tab], count: int, now: datetime
-) -> dict[str, object]:
+def _common(person: Person, view: _View, now: datetime) -> dict[str, object]:
     visible = access.visible_to(person)
     decisions = Decision.objects.filter(call__in=visible).select_related("approver", "call")
     return {
         "now": now,
-        "show": key,
-        "tabs": tabs,
-        "count": count,
+        "show": view.filter.show,
+        "filter": view.filter,
+        "query": view.filter.query(),
+        "tabs": view.tabs,
+        "count": view.count,
+        "is_part": view.weighed.is_part,
+        "most_weighed": filters.MOST_WEIGHED,
         "lately": decisions.order_by("-pk")[:_MOST_DECISIONS],
-        "changes_url": f"{reverse('queue_changes')}?show={key}",
+        "changes_url": f"{reverse('queue_changes')}?{view.filter.query()}",
     }
 
 
-def _groups(unknown: list[ToolCall], pending: Page[ToolCall], now: datetime) -> list[Group]:
-    groups = [Group("Outcome unknown: say what happened", shown(unknown, now))]
-    rows = shown(pending, now)
+def _pane(request: HttpRequest, person: Person) -> dict[str, object]:
+    """Return what the pane shows; nothing when no call is being read."""
+    wanted = request.GET.get("call", "")
+    if not wanted:
+        return {}
+    try:
+        return call_page.context(person, call_page.get(person, wanted)) | {"in_pane": True}
+    except NotFound as error:
+        raise Http404(error.message) from None
+
+
+def _groups(unknown: list[Shown], pending: list[Shown], now: datetime) -> list[Group]:
+    groups = [Group("Outcome unknown: say what happened", unknown)]
     since = timedelta.min
     for until, heading in _WITHIN:
-        within = [row for row in rows if since < row.call.decide_by_at - now <= until]
+        within = [row for row in pending if since < row.call.decide_by_at - now <= until]
         groups.append(Group(heading, within))
         since = until
     return [group for group in groups if group.rows]

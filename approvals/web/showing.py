@@ -40,6 +40,7 @@ LOOKS = {
     S.CANCELLED: Look("idle", "undo", "Withdrawn"),
     S.VOID: Look("idle", "x", "Void"),
 }
+_UNDECIDED = (S.PENDING, S.EXPIRED, S.CANCELLED, S.VOID)  # by people, whoever signed
 _RISKS = {"high": ("High", "bad", 3), "raised": ("Raised", "warn", 2), "low": ("Low", "idle", 1)}
 
 
@@ -99,6 +100,27 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Looking:
+    """Who else has a call open."""
+
+    names: tuple[str, ...]
+    seconds: int  # until one of them is gone, unless they are seen again
+
+    @property
+    def who(self) -> str:
+        """Return their names, or how many there are, in one line."""
+        first, *others = self.names
+        if not others:
+            return first
+        return f"{first} and {others[0] if len(others) == 1 else f'{len(others)} others'}"
+
+    @property
+    def do(self) -> str:
+        """Return what they do."""
+        return "is looking" if len(self.names) == 1 else "are looking"
+
+
+@dataclass(frozen=True)
 class Shown:
     """One call as a row or a page shows it."""
 
@@ -107,6 +129,7 @@ class Shown:
     look: Look
     risk: Risk
     slots: tuple[Slot, ...]
+    looking: Looking | None = None
 
     @property
     def signed(self) -> int:
@@ -124,6 +147,15 @@ class Shown:
         return str(self.call.pk)[:8]
 
     @property
+    def ended_by(self) -> str:
+        """Return whose decision it was, once it is one: who rejected, or all who approved."""
+        decisions = self.call.decisions.all()
+        rejected = [d for d in decisions if d.verdict == Decision.Verdict.REJECT]
+        is_decided = self.call.status not in _UNDECIDED
+        deciders = rejected or (decisions if is_decided else [])
+        return ", ".join(decision.approver.display_name for decision in deciders)
+
+    @property
     def decided_by(self) -> str:
         """Return who decided: names, a rule, or nobody."""
         names = [decision.approver.display_name for decision in self.call.decisions.all()]
@@ -132,13 +164,16 @@ class Shown:
         return ", ".join(names) or ("nobody yet" if self.call.status == S.PENDING else "nobody")
 
 
-def show(call: ToolCall, now: datetime, *, unusual: int = 0) -> Shown:
+def show(
+    call: ToolCall, now: datetime, *, unusual: int = 0, looking: Looking | None = None
+) -> Shown:
     """Return a call as templates show it.
 
     Args:
         call: with agent, domain, owner, acts_for and decisions (with approvers) loaded.
         now: by the database's clock.
         unusual: how many of its arguments have something odd about them.
+        looking: who else has it open.
     """
     ring = _ring(call, now)
     is_over = call.status == S.PENDING and ring is None
@@ -151,6 +186,7 @@ def show(call: ToolCall, now: datetime, *, unusual: int = 0) -> Shown:
         look=LOOKS[S.EXPIRED] if is_over else LOOKS[S(call.status)],
         risk=Risk(word, tone, bars),
         slots=(*signed, *[Slot()] * (call.quorum - len(signed))),
+        looking=looking,
     )
 
 

@@ -16,6 +16,7 @@ CODES = {
     "IllegalMove": ("illegal_move", 409, False),
     "LostRace": ("lost_race", 409, False),
     "StaleBinding": ("stale_binding", 409, False),
+    "LookAgain": ("look_again", 409, False),
     "AlreadyDecided": ("already_decided", 409, False),
     "CallSettled": ("settled", 409, False),
     "CallExpired": ("expired", 409, False),

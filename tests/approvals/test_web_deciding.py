@@ -6,13 +6,9 @@ import pytest
 
 from approvals import lifecycle
 from approvals.models import Decision, Domain, ToolCall
-from tests.support.visiting import attempts, page_of, text_of, visitor
+from tests.support.visiting import attempts, form_of, page_of, text_of, visitor
 
 S = ToolCall.Status
-
-
-def form(call, verdict="approve", **changes):
-    return {"verdict": verdict, "binding": call.binding, "version": call.version, **changes}
 
 
 def post(person, call, data, part="decide/"):
@@ -27,7 +23,7 @@ def test_an_approval_is_recorded_and_the_page_shows_what_the_server_did(world, h
     call = held_call()
     client = visitor(world.bo)
 
-    response = client.post(page_of(call, "decide/"), form(call), follow=True)
+    response = client.post(page_of(call, "decide/"), form_of(call, world.bo), follow=True)
 
     assert response.redirect_chain == [(page_of(call), 302)]
     assert status_of(call) == S.APPROVED
@@ -37,7 +33,7 @@ def test_an_approval_is_recorded_and_the_page_shows_what_the_server_did(world, h
 def test_a_rejection_keeps_its_reason_word_for_word(world, held_call):
     call = held_call()
 
-    post(world.bo, call, form(call, "reject", reason="No: <b>offer</b> a lamp."))
+    post(world.bo, call, form_of(call, world.bo, "reject", reason="No: <b>offer</b> a lamp."))
 
     assert status_of(call) == S.REJECTED
     assert Decision.objects.get().reason == "No: <b>offer</b> a lamp."
@@ -46,7 +42,7 @@ def test_a_rejection_keeps_its_reason_word_for_word(world, held_call):
 def test_a_rejection_without_a_reason_comes_back_with_the_form_as_it_was(world, held_call):
     call = held_call()
 
-    response = post(world.bo, call, form(call, "reject", reason="  "))
+    response = post(world.bo, call, form_of(call, world.bo, "reject", reason="  "))
 
     assert response.status_code == 400
     assert "A rejection needs a reason; the agent will read it." in text_of(response)
@@ -57,7 +53,7 @@ def test_a_rejection_without_a_reason_comes_back_with_the_form_as_it_was(world, 
 def test_a_verdict_nobody_knows_records_nothing(world, held_call):
     call = held_call()
 
-    assert post(world.bo, call, form(call, "maybe")).status_code == 400
+    assert post(world.bo, call, form_of(call, world.bo, "maybe")).status_code == 400
     assert not Decision.objects.exists()
 
 
@@ -65,9 +61,9 @@ def test_the_last_signature_is_told_from_the_one_before(world, held_call):
     call = held_call(quorum=2)
     client = visitor(world.bo)
 
-    first = client.post(page_of(call, "decide/"), form(call), follow=True)
+    first = client.post(page_of(call, "decide/"), form_of(call, world.bo), follow=True)
     call.refresh_from_db()
-    second = visitor(world.cy).post(page_of(call, "decide/"), form(call), follow=True)
+    second = visitor(world.cy).post(page_of(call, "decide/"), form_of(call, world.cy), follow=True)
 
     assert "Signed. It still needs another signature." in text_of(first)
     assert "Approved. It runs as soon as a worker takes it." in text_of(second)
@@ -76,7 +72,7 @@ def test_the_last_signature_is_told_from_the_one_before(world, held_call):
 def test_a_form_without_its_csrf_token_records_nothing(world, held_call):
     call = held_call()
 
-    response = visitor(world.bo, csrf=True).post(page_of(call, "decide/"), form(call))
+    response = visitor(world.bo, csrf=True).post(page_of(call, "decide/"), form_of(call, world.bo))
 
     assert response.status_code == 403
     assert "This form is too old" in text_of(response)
@@ -87,7 +83,7 @@ def test_a_form_without_its_csrf_token_records_nothing(world, held_call):
 def test_nothing_happens_by_get(world, held_call, part):
     call = held_call()
 
-    response = visitor(world.ann).get(page_of(call, part), form(call))
+    response = visitor(world.ann).get(page_of(call, part), form_of(call, world.ann))
 
     assert response.status_code == 302
     assert response["Location"] == page_of(call)
@@ -97,7 +93,7 @@ def test_nothing_happens_by_get(world, held_call, part):
 def test_a_call_that_is_not_mine_to_see_cannot_be_decided(world, held_call):
     call = held_call()
 
-    response = post(world.eve, call, form(call))
+    response = post(world.eve, call, form_of(call, world.eve))
 
     assert response.status_code == 404
     assert status_of(call) == S.PENDING
@@ -108,7 +104,7 @@ def test_a_call_that_is_not_mine_to_see_cannot_be_decided(world, held_call):
 def test_who_may_see_but_not_decide_is_refused_and_it_is_noted(world, held_call, name):
     call, person = held_call(), getattr(world, name)
 
-    response = post(person, call, form(call))
+    response = post(person, call, form_of(call, person))
 
     assert response.status_code == 403
     assert "It has been noted that you tried." in text_of(response)
@@ -120,7 +116,7 @@ def test_the_owner_cannot_approve_though_she_approves_for_the_domain(world, held
     call = held_call()
     Domain.objects.get().approver_groups.get().people.add(world.ann)
 
-    response = post(world.ann, call, form(call))
+    response = post(world.ann, call, form_of(call, world.ann))
 
     assert response.status_code == 403
     assert attempts(world.ann) == ["decision.refused"]
@@ -129,7 +125,7 @@ def test_the_owner_cannot_approve_though_she_approves_for_the_domain(world, held
 def test_a_stale_binding_is_refused_and_the_page_must_be_read_again(world, held_call):
     call = held_call()
 
-    response = post(world.bo, call, form(call, binding="0" * 64))
+    response = post(world.bo, call, form_of(call, world.bo, binding="0" * 64))
 
     assert response.status_code == 409
     assert "read it again" in text_of(response)
@@ -139,7 +135,7 @@ def test_a_stale_binding_is_refused_and_the_page_must_be_read_again(world, held_
 
 def test_a_form_from_before_somebody_signed_is_refused(world, held_call):
     call = held_call(quorum=2)
-    old = form(call)
+    old = form_of(call, world.bo)
     lifecycle.decide(call.pk, decider=world.cy, verdict="approve", binding=call.binding)
 
     response = post(world.bo, call, old)
@@ -151,9 +147,9 @@ def test_a_form_from_before_somebody_signed_is_refused(world, held_call):
 
 def test_a_second_vote_of_one_person_is_refused(world, held_call):
     call = held_call(quorum=2)
-    post(world.bo, call, form(call))
+    post(world.bo, call, form_of(call, world.bo))
 
-    response = post(world.bo, call, form(call, version=2))
+    response = post(world.bo, call, form_of(call, world.bo))
 
     assert response.status_code == 409
     assert "You have already decided on this call." in text_of(response)
@@ -164,7 +160,7 @@ def test_a_second_vote_of_one_person_is_refused(world, held_call):
 def test_a_settled_call_answers_with_what_happened(world, held_call, status):
     call = held_call(status)
 
-    response = post(world.cy, call, form(call))
+    response = post(world.cy, call, form_of(call, world.cy))
 
     assert response.status_code == 409
     assert "Nothing was recorded. This is the call as it is now." in text_of(response)
@@ -174,7 +170,7 @@ def test_a_settled_call_answers_with_what_happened(world, held_call, status):
 def test_a_decision_after_the_deadline_is_refused_before_any_sweep(world, held_call):
     call = held_call(age=timedelta(hours=2))
 
-    response = post(world.bo, call, form(call))
+    response = post(world.bo, call, form_of(call, world.bo))
 
     assert response.status_code == 409
     assert "the call has expired" in text_of(response)

@@ -21,6 +21,7 @@ from tests.support.visiting import visitor
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 HERE = Path(__file__).parent
+READING_MS = 600  # a form that is younger than half a second is looked at again
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
 
 

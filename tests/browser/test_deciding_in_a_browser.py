@@ -5,6 +5,7 @@ from playwright.sync_api import expect
 
 from approvals import lifecycle
 from approvals.models import Decision, ToolCall
+from tests.browser.conftest import READING_MS
 
 pytestmark = pytest.mark.browser
 
@@ -29,6 +30,8 @@ def test_approving_takes_two_presses_and_shows_what_the_server_did(
 
     page.locator(f"#call-{call.pk} a").click()
     expect(page.locator("form.pane.approve")).to_be_hidden()
+    page.locator(".decide").wait_for()
+    page.wait_for_timeout(READING_MS)
     page.locator(".tile", has_text="Approve").click()
     assert status_of(call) == S.PENDING
     page.get_by_role("button", name="Approve and let it run").click()
@@ -40,12 +43,14 @@ def test_approving_takes_two_presses_and_shows_what_the_server_did(
 
 def test_rejecting_asks_for_a_reason_and_says_who_reads_it(site, world, held_call, opened, options):
     call = held_call()
-    page = opened(world.bo, f"/calls/{call.pk}/", **options)
+    page = opened(world.bo, f"/calls/{call.pk}/", refused=400, **options)
 
+    page.wait_for_timeout(READING_MS)
     page.locator(".tile", has_text="Reject").click()
     reject = page.get_by_role("button", name="Reject and tell the agent")
     reject.click()
-    assert status_of(call) == S.PENDING  # the browser itself asks for the reason
+    assert status_of(call) == S.PENDING  # the browser itself asks for the reason, or the server
+    page.wait_for_timeout(READING_MS)
     expect(page.get_by_text("The agent will read it, word for word.")).to_be_visible()
     page.get_by_label("Reason").fill("Offer a lamp.")
     reject.click()
@@ -83,6 +88,7 @@ def test_keys_alone_are_enough_and_enter_never_decides_by_itself(site, world, he
     page.keyboard.press("Enter")
     assert status_of(call) == S.PENDING
     page.keyboard.press("Space")
+    page.wait_for_timeout(READING_MS)
     page.keyboard.press("Enter")
     assert status_of(call) == S.PENDING
     page.keyboard.press("Tab")
@@ -95,6 +101,7 @@ def test_keys_alone_are_enough_and_enter_never_decides_by_itself(site, world, he
 def test_a_form_is_sent_once_however_often_it_is_pressed(site, world, held_call, opened):
     call = held_call()
     page = opened(world.bo, f"/calls/{call.pk}/")
+    page.wait_for_timeout(READING_MS)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.method))
 

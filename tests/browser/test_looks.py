@@ -3,12 +3,18 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from approvals import lifecycle, observations, submission
 from approvals.models import Domain, ToolCall
+from tests.browser.conftest import READING_MS
 
 pytestmark = pytest.mark.browser
 
 S = ToolCall.Status
-SIZES = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
+SIZES = {
+    "desk": {"width": 1440, "height": 900},
+    "small": {"width": 1024, "height": 768},
+    "phone": {"width": 390, "height": 844},
+}
 LONG = {"amount": 1, "customer": "cus_" + "8241" * 100, "memo": "a\u202eb\n" * 30 + "W" * 700}
 
 
@@ -58,6 +64,37 @@ def test_a_call_to_decide_is_sound(site, world, held_call, opened, look):
     assert_sound(page)
 
 
+def test_a_call_beside_the_queue_is_sound(site, world, held_call, opened, look):
+    call = held_call(arguments=LONG, quorum=2)
+    lifecycle.decide(call.pk, decider=world.cy, verdict="approve", binding=call.binding)
+    observations.looked(call, world.cy)
+    page = opened(world.bo, f"/?call={call.pk}", **look)
+    assert_sound(page)
+
+    for choice in ("Approve", "Reject"):
+        page.locator(".tile", has_text=choice).click()
+        assert_sound(page)
+    page.locator("#c-h").click()
+    page.keyboard.press("?")
+    page.get_by_role("dialog").wait_for()
+    assert_sound(page)
+
+
+def test_what_a_call_replaces_is_sound(site, world, opened, look):
+    def ask(amount, supersedes=None):
+        request = submission.Request(
+            agent_id=world.agent.pk, key_id=None, tool_id=world.refund.pk,
+            arguments={**LONG, "amount": amount}, supersedes=supersedes,
+        )  # fmt: skip
+        return submission.submit(request).call
+
+    old = ask(1)
+    new = ask(2, old.pk)
+
+    for call in (old, new):
+        assert_sound(opened(world.bo, f"/calls/{call.pk}/", **look))
+
+
 def test_the_history_is_sound(site, world, held_call, opened, look):
     for number, status in enumerate(S.values, 1):
         held_call(status, arguments={"amount": number})
@@ -87,6 +124,7 @@ def test_a_refusal_is_sound(site, world, held_call, opened):
     call = held_call(quorum=2)
     page = opened(world.bo, f"/calls/{call.pk}/", refused=409)
     page.locator("form.approve input[name=binding]").evaluate("field => field.value = 'stale'")
+    page.wait_for_timeout(READING_MS)
     page.locator(".tile", has_text="Approve").click()
     page.locator("form.approve button").click()
 

@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from approvals import lifecycle
-from approvals.models import ToolCall
+from approvals.models import Tool, ToolCall
+from tests.support import world as worlds
 
 pytestmark = pytest.mark.browser
 
@@ -43,7 +44,7 @@ def test_a_new_call_appears_on_an_empty_queue(site, world, held_call, live):
     expect(page.get_by_text("Nothing is waiting for you")).to_be_hidden()
     expect(page).to_have_title("Queue, 1 waiting · Countersign")
     expect(page.locator("#waiting")).to_have_text("1 waiting")
-    expect(page.locator("#arrivals")).to_contain_text("1 new call")
+    expect(page.locator("#arrivals")).to_contain_text("1 new call arrived")
     assert_same(page)
 
 
@@ -77,6 +78,7 @@ def test_a_call_somebody_else_decided_changes_in_its_place(site, world, held_cal
     decide(call, world.cy, "reject", "Wrong customer.")
 
     expect(row(page, call)).to_contain_text("Rejected", timeout=WITHIN)
+    expect(row(page, call)).to_contain_text("by Cy Tester")
     expect(row(page, call).locator(".ring")).to_have_count(0)
     expect(page.locator("#lately")).to_contain_text("Wrong customer.")
     expect(page).to_have_title("Queue · Countersign")
@@ -190,6 +192,64 @@ def test_an_expired_row_says_so_before_and_after_the_sweep(site, world, held_cal
 
     expect(row(page, call).locator(".ring")).to_have_count(0, timeout=WITHIN)
     expect(row(page, call).get_by_text("Expired")).to_be_visible()
+
+
+def test_a_tab_that_slept_past_the_deadline_says_expired_when_it_wakes(
+    site, world, held_call, live
+):
+    call = held_call()
+    queue, alone = live(world.bo), live(world.cy, f"/calls/{call.pk}/")
+    for tab in (queue, alone):
+        tab.clock.install()
+        tab.reload()
+        tab.get_by_text("Live", exact=True).wait_for(timeout=5_000)
+
+    for tab in (queue, alone):
+        tab.clock.fast_forward("02:00:00")
+
+    expect(row(queue, call).get_by_text("Expired")).to_be_visible()
+    expect(alone.get_by_text("Expired", exact=True).first).to_be_visible()
+    expect(alone.locator(".decide")).to_be_hidden()
+
+
+def test_a_machine_that_slept_does_not_trust_its_old_socket(site, world, held_call, live):
+    page = live(world.bo)
+    page.clock.install()
+    page.reload()
+    page.get_by_text("Live", exact=True).wait_for(timeout=5_000)
+
+    with page.expect_websocket():
+        page.clock.fast_forward("00:10:00")
+        page.clock.fast_forward("00:00:02")
+
+    expect(page.locator("#live")).to_have_text("Live")
+
+
+def test_without_a_network_the_page_says_so_at_once(site, world, held_call, live):
+    page = live(world.bo)
+
+    page.context.set_offline(True)
+    expect(page.locator("#live")).to_have_text("Reconnecting", timeout=WITHIN)
+    call = held_call()
+    page.context.set_offline(False)
+
+    expect(page.locator("#live")).to_have_text("Live", timeout=10_000)
+    expect(row(page, call)).to_be_visible()
+
+
+def test_arrivals_are_counted_and_high_risk_is_told(site, world, held_call, live):
+    page = live(world.bo)
+    worlds.list_tools(world.upstream, worlds.definition("refund"), worlds.definition("wipe"))
+    wipe = Tool.objects.get(name="wipe")  # reviewed by nobody
+
+    held_call(tool=wipe)
+    expect(page.locator("#arrivals")).to_contain_text("1 new call arrived, high risk")
+    held_call()
+    expect(page.locator("#arrivals")).to_contain_text("2 new calls arrived, one of them high risk")
+    page.get_by_role("link", name="Show them").click()
+
+    expect(page.locator("#arrivals")).to_contain_text("As of")
+    expect(page.locator("[data-call]")).to_have_count(2)
 
 
 def test_a_row_of_the_history_changes_in_its_place(site, world, held_call, live):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.browser.conftest import READING_MS
 from tests.flows.errands import EXAMPLES, REFUND, refund
 from tests.support.running import PASSWORD, Installation
 
@@ -62,15 +63,20 @@ def test_call_appears_live_in_both_one_approves_and_the_other_sees_it(installati
     assert is_same(cy)
 
     rows[0].locator("a").first.click()
+    bo.locator(".decide").wait_for()
+    bo.wait_for_timeout(READING_MS)
     bo.locator(".tile", has_text="Approve").click()
     assert aud.call(call_id)["status"] == "pending"  # one press decides nothing
     assert installation.refunds(call_id) == []
     bo.get_by_role("button", name="Approve and let it run").click()
 
     expect(cy.locator("#lately")).to_contain_text("Bo Tester", timeout=SOON)
+    expect(rows[1]).to_contain_text("by Bo Tester", timeout=SOON)
     expect(rows[1].locator(".ring")).to_have_count(0, timeout=SOON)
     answer = begun.result(30)
     expect(bo.locator("#state")).to_contain_text("Done", timeout=SOON)
+    expect(bo.get_by_text("It runs as soon as a worker takes it.")).to_have_count(0)
+    assert is_same(bo)
     assert is_same(cy)
     (paid,) = installation.refunds(call_id)
     assert paid["amount"] == asked["amount"]
@@ -82,6 +88,8 @@ def test_rejection_in_the_browser_reaches_the_agent_word_for_word(installation, 
     begun = installation.sdk().begin(REFUND, refund())
 
     bo.locator("[data-call] a").first.click()
+    bo.locator(".decide").wait_for()
+    bo.wait_for_timeout(READING_MS)
     bo.locator(".tile", has_text="Reject").click()
     bo.get_by_label("Reason").fill("Ask the customer for a photo first.")
     bo.get_by_role("button", name="Reject and tell the agent").click()

@@ -1,6 +1,7 @@
 """People with a browser's session, in process: what tests of pages and of REST go through."""
 
 import re
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -8,7 +9,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from approvals.models import AuditEvent, Person, ToolCall
+from approvals.models import AuditEvent, Person, ToolCall, database_now
+from approvals.web import stamps
 
 
 def visitor(person: Person | None = None, *, csrf: bool = False) -> Client:
@@ -22,6 +24,17 @@ def visitor(person: Person | None = None, *, csrf: bool = False) -> Client:
 def page_of(call: ToolCall, part: str = "") -> str:
     """Return the address of a call's page, or of one of its forms."""
     return f"/calls/{call.pk}/{part}"
+
+
+def form_of(call: ToolCall, person: Person, verdict: str = "approve", **changes: Any) -> Any:
+    """Return what the form of a decision sends that a person has had before them for a while."""
+    shown_at = database_now() - timedelta(seconds=5)
+    return {
+        "verdict": verdict,
+        "binding": call.binding,
+        "stamp": stamps.stamp(call, person, shown_at),
+        **changes,
+    }
 
 
 def text_of(response: Any) -> str:

@@ -1,11 +1,15 @@
 // Live pages. The socket says only which call changed; this asks for its HTML through the ordinary
 // permission check and puts it in place. Rows already on a page keep their place: what is new goes
 // below them, and a line that is always there says so. An idle page asks for nothing.
+//
+// The other scripts hear of it by two events of the document: "countersign:replaced" (a part of a
+// call stands in another's place) and "countersign:arrived" (a row that was not there before).
 (() => {
   const SETTLE_SECONDS = 3; // after a deadline: if no hint came by then, look once
   const MOST_AT_ONCE = 50; // ids in one request; the server takes no more
   const MOST_FRESH = 50; // new rows on a page; beyond, only their number is told
   const SPEAK_EVERY_MS = 10000;
+  const SLEPT_SECONDS = 90;
 
   const $ = (selector, root = document) => root.querySelector(selector);
   const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -17,11 +21,15 @@
   const shows = (id) => $(`[data-shows="${CSS.escape(id)}"]`);
 
   /** Whether a hint tells this page something it does not show yet. */
-  function isNews({ call, version }) {
-    const known = rowOf(call) || shows(call);
-    if (known) return Number(known.dataset.version) < version;
+  function isNews({ call, version, looked }) {
+    if (looked) return Boolean(rowOf(call)?.querySelector("[data-look]"));
+    const known = [rowOf(call), shows(call)].filter(Boolean);
+    if (known.length) return known.some((place) => Number(place.dataset.version) < version);
     return page().dataset.live === "list";
   }
+
+  const announce = (name, detail) =>
+    document.dispatchEvent(new CustomEvent(`countersign:${name}`, { detail }));
 
   /** Put a part in place of the one with its id, unless somebody is just using that one. */
   function replacePart(part) {
@@ -33,6 +41,7 @@
     old.replaceWith(part);
     if (focused) keepFocus(part, focused);
     watchRings(part);
+    announce("replaced", { part, old });
   }
 
   /** Focus was on something that was replaced: it stays on the same link, or near; never on a
@@ -47,34 +56,71 @@
   function replaceRow(row) {
     const old = rowOf(row.dataset.call);
     if (!old) return appendRow(row);
-    if (Number(old.dataset.version) >= Number(row.dataset.version)) return;
+    if (Number(old.dataset.version) >= Number(row.dataset.version)) return replaceLook(old, row);
     const hadFocus = old.contains(document.activeElement);
+    const isShown = $("a", old)?.getAttribute("aria-current");
     old.replaceWith(row);
+    if (isShown) $("a", row)?.setAttribute("aria-current", isShown);
     if (hadFocus) $("a", row)?.focus({ preventScroll: true });
     watchRings(row);
+    watchLooks(row);
+  }
+
+  /** Who looks at a call is no version of it: only that part of its row changes. */
+  function replaceLook(old, row) {
+    const [was, now] = [old, row].map((one) => $("[data-look]", one));
+    if (!was || !now) return;
+    was.replaceWith(now);
+    watchLooks(old);
+  }
+
+  /** Looks are over after a while, and nobody says so: ask once, when the time has come. */
+  function watchLooks(root) {
+    for (const look of $$("[data-look][data-over]", root)) {
+      setTimeout(() => {
+        const row = look.isConnected && look.closest("[data-call]");
+        if (!row) return;
+        wanted.add(row.dataset.call);
+        askForChanges();
+      }, 1000 * Number(look.dataset.over));
+    }
   }
 
   let fresh = 0;
+  let freshHigh = 0;
   function appendRow(row) {
     const place = $("#fresh");
     if (!place || !("belongs" in row.dataset)) return;
     fresh += 1;
+    if (row.dataset.risk === "high") freshHigh += 1;
     if (fresh <= MOST_FRESH) {
       $("#empty")?.remove();
       place.hidden = false;
       $("ol", place).append(row);
       watchRings(row);
+      watchLooks(row);
     }
-    tellArrivals(`${fresh} new ${fresh === 1 ? "call" : "calls"}`);
+    tellArrivals(...arrivals());
+    announce("arrived", { row });
   }
 
-  function tellArrivals(words) {
+  /** "2 new calls" and " arrived, one of them high risk". */
+  function arrivals() {
+    if (fresh === 1) return ["1 new call", ` arrived${freshHigh ? ", high risk" : ""}`];
+    const some = freshHigh === 1 ? "one" : freshHigh;
+    return [`${fresh} new calls`, ` arrived${freshHigh ? `, ${some} of them high risk` : ""}`];
+  }
+
+  function tellArrivals(number, rest = "") {
     const line = $("#arrivals");
     if (!line) return;
     line.classList.add("some");
-    $("span", line).textContent = words;
+    const strong = document.createElement("b");
+    strong.textContent = number;
+    $("span", line).replaceChildren(strong, rest);
     $("a", line).hidden = false;
-    say(words);
+    $("a", line).href = location.href; // with the call that is being read by now
+    say(number + rest);
   }
 
   let spoken = -Infinity;
@@ -114,8 +160,11 @@
     const mine = main && shows(main.dataset.shows);
     if (mine && Number(mine.dataset.version) >= Number(main.dataset.version)) return;
     if (mine) mine.dataset.version = main.dataset.version;
-    if (main?.dataset.title) document.title = main.dataset.title;
-    if (mine) say(main.dataset.says, true);
+    if (main?.dataset.title && page().dataset.live === "call") document.title = main.dataset.title;
+    if (mine) {
+      say(main.dataset.says, true);
+      $$("[data-told]").forEach((told) => told.remove()); // it was told of an earlier state
+    }
     $$("[data-part]", html).forEach((part) => replacePart(document.adoptNode(part)));
     $$("[data-call]", html).forEach((row) => replaceRow(document.adoptNode(row)));
   }
@@ -129,9 +178,15 @@
     const ids = [...wanted].slice(0, MOST_AT_ONCE);
     ids.forEach((id) => wanted.delete(id));
     const { live, changes } = page().dataset;
-    const query = live === "call" ? "" : ids.map((id) => `&id=${encodeURIComponent(id)}`).join("");
-    const html = await fetchHtml(changes + query);
-    if (html) merge(html);
+    if (live !== "call") {
+      const query = ids.map((id) => `&id=${encodeURIComponent(id)}`).join("");
+      const html = await fetchHtml(changes + query);
+      if (html) merge(html);
+    }
+    // The call that is being read, on its page or in the pane.
+    const shown = ids.map(shows).find(Boolean);
+    const parts = shown && (await fetchHtml(shown.dataset.changes));
+    if (parts) merge(parts);
     isAsking = false;
     askForChanges();
   }
@@ -153,12 +208,14 @@
     const live = page()?.dataset.live;
     if (!live) return;
     $$("[data-call]").forEach((row) => wanted.add(row.dataset.call));
-    if (live === "call") wanted.add(page().dataset.shows);
+    $$("[data-shows]").forEach((place) => wanted.add(place.dataset.shows));
     if (live === "list") {
       const html = await fetchHtml(location.href);
+      // The call in the pane is asked for as what it is: maybe one that has changed.
+      html?.querySelector("#pane")?.remove();
       // A row that left the list is asked for by its id; all others came with the page.
       $$("[data-call]", html ?? document.createElement("div")).forEach((row) => {
-        wanted.delete(row.dataset.call);
+        if (!shows(row.dataset.call)) wanted.delete(row.dataset.call);
         row.dataset.belongs = "";
       });
       if (html) merge(html);
@@ -240,18 +297,35 @@
         element.classList.toggle("bad", left < 300);
         element.classList.toggle("warn", left >= 300 && left < 600);
       }
-      if (page()?.dataset.live === "call" && (left === 300 || left === 60)) {
+      if (ring.closest("#panel") && (left === 300 || left === 60)) {
         say(`${left / 60} ${left === 60 ? "minute" : "minutes"} left to decide`, true);
       }
       if (exact <= 0) end(ring.closest("[data-expires]"));
     }
   }
 
+  // A machine that slept may hold a socket that is dead and does not know it: whoever wakes up asks
+  // again. Hidden pages are woken once a minute, so only a longer gap means sleep.
+  let ticked = Date.now();
+  function wake() {
+    const slept = Date.now() - ticked > SLEPT_SECONDS * 1000;
+    ticked = Date.now();
+    tick();
+    if (slept) drop();
+  }
+
+  /** Give up a socket that cannot be trusted; a new one is opened, and everything asked again. */
+  function drop() {
+    if (socket?.readyState !== WebSocket.OPEN) return;
+    show("Reconnecting", false);
+    socket.close();
+  }
+
   /** Nobody can decide any more; the server says the same as soon as its sweep has been there. */
   function end(scope) {
     if (!scope || scope.classList.contains("over")) return;
     scope.classList.add("over");
-    const id = scope.dataset.call ?? scope.closest("[data-shows]")?.dataset.shows;
+    const id = scope.dataset.call ?? (scope.closest("[data-shows]") ?? $("[data-shows]")).dataset.shows;
     setTimeout(() => {
       if (!scope.isConnected) return; // a hint has come
       wanted.add(id);
@@ -263,7 +337,7 @@
 
   document.addEventListener("submit", (event) => {
     const button = event.submitter;
-    if (!button || event.target.method !== "post" || !event.target.closest("[data-live]")) return;
+    if (!button || event.target.method !== "post" || !event.target.closest("#main")) return;
     if (event.target.dataset.sent) {
       event.preventDefault();
       return;
@@ -279,8 +353,12 @@
     isOver = true;
   });
   addEventListener("online", () => socket?.readyState === WebSocket.CLOSED && connect());
+  addEventListener("offline", drop);
+  document.addEventListener("visibilitychange", wake);
+  document.addEventListener("htmx:afterSwap", (event) => watchRings(event.target));
 
   watchRings(document);
-  setInterval(tick, 1000);
+  watchLooks(document);
+  setInterval(wake, 1000);
   connect();
 })();
