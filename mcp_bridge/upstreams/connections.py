@@ -102,12 +102,14 @@ class Connection:
         exchange = exchange or Exchange()
         if within is not None:
             return await self._request(within, method, params, exchange)
+        opened = await self.opened()
         try:
-            return await self._request(await self.opened(), method, params, exchange)
+            return await self._request(opened, method, params, exchange)
         except MCPError as error:
             if error.code != CONNECTION_CLOSED or exchange.has_left:
                 raise
-        # The session was over, and nothing left.
+        # The session was over, and nothing left; whoever looks after it may not know yet.
+        opened.retire()
         return await self._request(await self.opened(), method, params, exchange)
 
     async def _request(

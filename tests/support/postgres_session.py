@@ -130,6 +130,9 @@ def _second(
     reading, writing = os.pipe()
     own = {"DATABASE_URL": services.postgres_database_url(), "COUNTERSIGN_DATA": str(folder)}
     own |= {"COUNTERSIGN_TEST_DATABASE": "postgres", REPORTS_FD: str(writing)}
+    # Many a test runs a whole bridge in this one process, and the next may begin before its threads
+    # have given back their connections.
+    own |= {"DATABASE_POOL": "40"}
     with open(reading, encoding="utf-8") as reports, output.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *options],
