@@ -35,7 +35,7 @@ def signed_in(browser: Browser, installation: Installation) -> Iterator[Callable
         page.goto("/")
         page.locator("[name=login]").fill(name)
         page.locator("[name=password]").fill(PASSWORD)
-        page.locator("form button").first.click()
+        page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_text("Live", exact=True)).to_be_visible(timeout=10_000)
         # A reload would wipe this away.
         page.evaluate("window.isSamePage = true")

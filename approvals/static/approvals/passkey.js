@@ -1,6 +1,8 @@
 // Shows what needs a passkey where the browser has them, and says in words why one did not work.
 (() => {
-  if (!window.PublicKeyCredential) return;
+  const isNumber = /^[\d.]+$|:/.test(location.hostname); // passkeys belong to names only
+  if (!window.PublicKeyCredential || isNumber) return;
+  for (const part of document.querySelectorAll("[data-no-passkey]")) part.hidden = true;
   for (const part of document.querySelectorAll("[data-passkey]")) part.hidden = false;
 
   document.addEventListener("allauth.error", (event) => {
