@@ -1,12 +1,13 @@
 """Who may see, decide, settle, withdraw and administer; the only way from user input to a row."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
 from approvals.errors import NotFound
-from approvals.models import ApproverGroup, Domain, Person, ToolCall
+from approvals.models import ApproverGroup, Domain, HistoryRow, Person, ToolCall
 
 S = ToolCall.Status
 
@@ -36,7 +37,29 @@ def visible_to(person: Person) -> QuerySet[ToolCall]:
         return calls.none()
     if person.is_auditor or person.is_administrator:
         return calls
-    return calls.filter(Q(domain__in=domains_of(person)) | Q(owner=person) | Q(acts_for=person))
+    return calls.filter(_theirs(person))
+
+
+def searchable_by(person: Person) -> QuerySet[HistoryRow]:
+    """Return what the history may look through for a person: the rows of `visible_to`, no more."""
+    rows = HistoryRow.objects.all()
+    if not person.is_active:
+        return rows.none()
+    if person.is_auditor or person.is_administrator:
+        return rows
+    return rows.filter(_theirs(person))
+
+
+def seen_only_as_auditor(person: Person, calls: Iterable[ToolCall]) -> list[ToolCall]:
+    """Return the calls that the person sees for no other reason than being an auditor."""
+    if not person.is_auditor:
+        return []
+    domains = set(domains_of(person).values_list("pk", flat=True))
+    return [
+        call
+        for call in calls
+        if call.domain_id not in domains and person.pk not in (call.owner_id, call.acts_for_id)
+    ]
 
 
 def domains_of(person: Person) -> QuerySet[Domain]:
@@ -96,6 +119,10 @@ def may_withdraw(person: Person, call: ToolCall) -> Permission:
     if not person.is_active or person.pk != call.owner_id:
         return Permission(False, "Only the agent's owner can withdraw its call.")
     return ALLOWED
+
+
+def _theirs(person: Person) -> Q:
+    return Q(domain__in=domains_of(person)) | Q(owner=person) | Q(acts_for=person)
 
 
 def _get(calls: QuerySet[ToolCall], call_id: UUID | str) -> ToolCall:
