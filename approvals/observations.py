@@ -1,7 +1,7 @@
 """What was seen but changes no call: refusals, reads, forbidden attempts, who is connected."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from threading import Lock
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from approvals import lifecycle
+from approvals import access, lifecycle
 from approvals.audit import record as audit
 from approvals.canonical import rfc3339
 from approvals.models import Person, ToolCall, database_now
@@ -69,6 +69,18 @@ def person_event(person: Person, code: str, **data: object) -> None:
     """Record what a person tried or read, in the stream of that person."""
     actor = f"person:{person.get_username()}"
     _record(actor, code, actor, data)
+
+
+def payload_read(person: Person, calls: Iterable[ToolCall]) -> None:
+    """Record that an auditor reads what calls carry: one event for one request.
+
+    Whoever approves a domain, owns an agent or is acted for reads as part of their work.
+    """
+    ids = [str(call.pk) for call in access.seen_only_as_auditor(person, calls)]
+    if len(ids) == 1:
+        person_event(person, "call.read", call=ids[0])
+    elif ids:
+        person_event(person, "call.read", calls=ids)
 
 
 def agent_returned(call_id: UUID) -> None:

@@ -26,6 +26,7 @@ _DECIDED = {
 def page(request: HttpRequest, person: Person, call_id: UUID) -> HttpResponse:
     """One call, in full."""
     call = _get(person, call_id)
+    observations.payload_read(person, [call])
     return render(request, "approvals/call.html", call_page.context(person, call))
 
 
@@ -33,6 +34,8 @@ def page(request: HttpRequest, person: Person, call_id: UUID) -> HttpResponse:
 def parts(request: HttpRequest, person: Person, call_id: UUID) -> HttpResponse:
     """The parts of the page that change, for a page that shows version `?seen=`."""
     call = _get(person, call_id)
+    if call.result is not None:
+        observations.payload_read(person, [call])
     seen = request.GET.get("seen", "")
     context = call_page.context(
         person, call, seen=int(seen) if seen.isdecimal() and len(seen) < 10 else None
@@ -114,6 +117,7 @@ def _refused(
     # was wrong: it must be read again before anybody decides.
     is_form_wrong = error.http_status == 400
     fresh = _get(person, call.pk)
+    observations.payload_read(person, [fresh])
     context = call_page.context(person, fresh, seen=fresh.version if is_form_wrong else -1)
     context |= {"refusal": error, "form": request.POST if is_form_wrong else {}}
     return render(request, "approvals/call.html", context, status=error.http_status)

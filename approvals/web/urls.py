@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from approvals.web import calls, health, history, queue, theme
+from approvals.web import calls, health, history, insights, queue, theme
 
 urlpatterns = [
     path("accounts/", include("approvals.web.account_urls")),
@@ -15,6 +15,8 @@ urlpatterns = [
     path("calls/<uuid:call_id>/withdraw/", calls.withdraw, name="call_withdraw"),
     path("history/", history.page, name="history"),
     path("history/changes/", history.changes, name="history_changes"),
+    path("history/reads/", history.reads, name="history_reads"),
+    path("insights/", insights.page, name="insights"),
     path("theme/", theme.choose, name="theme"),
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),
