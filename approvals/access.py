@@ -1,12 +1,22 @@
 """Who may see, decide, settle, withdraw and administer; the only way from user input to a row."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
 from approvals.errors import NotFound
-from approvals.models import Agent, ApproverGroup, Domain, Person, Tool, ToolCall, Upstream
+from approvals.models import (
+    Agent,
+    ApproverGroup,
+    Domain,
+    HistoryRow,
+    Person,
+    Tool,
+    ToolCall,
+    Upstream,
+)
 
 S = ToolCall.Status
 
@@ -36,7 +46,29 @@ def visible_to(person: Person) -> QuerySet[ToolCall]:
         return calls.none()
     if person.is_auditor or person.is_administrator:
         return calls
-    return calls.filter(Q(domain__in=domains_of(person)) | Q(owner=person) | Q(acts_for=person))
+    return calls.filter(_theirs(person))
+
+
+def searchable_by(person: Person) -> QuerySet[HistoryRow]:
+    """Return what the history may look through for a person: the rows of `visible_to`, no more."""
+    rows = HistoryRow.objects.all()
+    if not person.is_active:
+        return rows.none()
+    if person.is_auditor or person.is_administrator:
+        return rows
+    return rows.filter(_theirs(person))
+
+
+def seen_only_as_auditor(person: Person, calls: Iterable[ToolCall]) -> list[ToolCall]:
+    """Return the calls that the person sees for no other reason than being an auditor."""
+    if not person.is_auditor:
+        return []
+    domains = set(domains_of(person).values_list("pk", flat=True))
+    return [
+        call
+        for call in calls
+        if call.domain_id not in domains and person.pk not in (call.owner_id, call.acts_for_id)
+    ]
 
 
 def domains_of(person: Person) -> QuerySet[Domain]:
@@ -209,6 +241,10 @@ def may_act_for(person: Person, agent: Agent, acts_for: Person) -> Permission:
 
 def _reached_by(person: Person) -> QuerySet[Domain]:
     return Domain.objects.filter(agents__owner=person)
+
+
+def _theirs(person: Person) -> Q:
+    return Q(domain__in=domains_of(person)) | Q(owner=person) | Q(acts_for=person)
 
 
 def _get(calls: QuerySet[ToolCall], call_id: UUID | str) -> ToolCall:

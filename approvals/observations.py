@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from approvals import events, lifecycle
+from approvals import access, events, lifecycle
 from approvals.audit import record as audit
 from approvals.canonical import rfc3339
 from approvals.models import Look, Person, Tool, ToolCall, database_now
@@ -110,6 +110,18 @@ def looked(call: ToolCall, person: Person) -> None:
         Look.objects.filter(at__lt=now - LOOK_LASTS).delete()
         if last is None or now - last > LOOK_LASTS:
             events.publish_look_on_commit(call)
+
+
+def payload_read(person: Person, calls: Iterable[ToolCall]) -> None:
+    """Record that an auditor reads what calls carry: one event for one request.
+
+    Whoever approves a domain, owns an agent or is acted for reads as part of their work.
+    """
+    ids = [str(call.pk) for call in access.seen_only_as_auditor(person, calls)]
+    if len(ids) == 1:
+        person_event(person, "call.read", call=ids[0])
+    elif ids:
+        person_event(person, "call.read", calls=ids)
 
 
 def agent_returned(call_id: UUID) -> None:

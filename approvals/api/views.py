@@ -66,6 +66,12 @@ class Calls(ListAPIView[ToolCall]):
         """List them, of one status or of all."""
         return super().get(request, *args, **kwargs)
 
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """Return a page of them; an auditor's reading is noted."""
+        page = super().paginate_queryset(queryset)
+        observations.payload_read(_person(self.request), page or [])
+        return page
+
     def get_queryset(self) -> QuerySet[ToolCall]:
         """Return what the filter leaves of what the person may see."""
         calls = _loaded(access.visible_to(_person(self.request)))
@@ -86,8 +92,10 @@ class Call(APIView):
 
     @extend_schema(responses={200: serializers.CallSerializer, **_SEEING})
     def get(self, request: Request, call_id: UUID) -> Response:
-        """Show it with its arguments, decisions and result."""
-        return _shown(access.get_call(_person(request), call_id).pk)
+        """Show it with its arguments, decisions and result; an auditor's reading is noted."""
+        call = access.get_call(_person(request), call_id)
+        observations.payload_read(_person(request), [call])
+        return _shown(call.pk)
 
 
 class _Verb(APIView):

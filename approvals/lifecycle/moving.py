@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db.models import F
 
-from approvals import events
+from approvals import events, searching
 from approvals.audit import record as audit
 from approvals.errors import CallSettled, IllegalMove, LostRace, NotFound
 from approvals.lifecycle.states import MOVES, SETTLED, UNSENT, S
@@ -73,6 +73,7 @@ def move(
 def tell(call: ToolCall, code: str, *, actor: str, at: datetime, **data: object) -> None:
     entry = audit.Entry(code, actor, at, {"version": call.version, **data})
     audit.record(f"call:{call.pk}", entry)
+    searching.keep(call)
     events.publish_on_commit(call)
 
 

@@ -11,6 +11,7 @@ from approvals.models.catalog import (
     Upstream,
 )
 from approvals.models.clock import database_now
+from approvals.models.history import HistoryRow
 from approvals.models.operation import Heartbeat, Revision
 from approvals.models.people import Person
 from approvals.models.policy import PolicyVersion, RuleRow
@@ -26,6 +27,7 @@ __all__ = [
     "Dispatch",
     "Domain",
     "Heartbeat",
+    "HistoryRow",
     "Look",
     "Person",
     "PolicyVersion",

@@ -121,6 +121,12 @@ class ToolCall(models.Model):
             models.Index(fields=["domain", "status", "-created_at"], name="call_of_domain"),
             # Caps per agent; an agent's calls.
             models.Index(fields=["agent", "status"], name="call_of_agent"),
+            # How many wait for somebody: on every page, read from the index alone.
+            models.Index(
+                fields=["status", "domain", "four_eyes", "owner", "acts_for"], name="call_waiting"
+            ),
+            # The queue's calls whose outcome is unknown, longest ago first.
+            models.Index(fields=["status", "moved_at"], name="call_by_move"),
             # The history of everything, newest first.
             models.Index(fields=["-created_at"], name="call_by_time"),
         ]

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from django import template
+from django.db.models import Model
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -12,6 +14,14 @@ from django.utils.safestring import SafeString
 from approvals import wording
 
 register = template.Library()
+
+
+class Addressed(Protocol):
+    """A page whose address says all that was asked of it."""
+
+    def url(self, **more: str) -> str:
+        """Return its address, with more in its query."""
+
 
 _LEFT_OUT = re.compile(r"and \d+ more|\d+ arguments?")
 _COUNTED = re.compile(r"(.*) (\d+ (?:item|field)s?)")
@@ -88,6 +98,12 @@ def stroke(digest: str, width: int, height: int, points: int) -> str:
 def span(value: timedelta) -> str:
     """Return a span of time in words."""
     return wording.duration(value)
+
+
+@register.simple_tag
+def drawer_url(found: Addressed, call: Model) -> str:
+    """Return the address of a history in whose drawer a call is open."""
+    return found.url(open=str(call.pk))
 
 
 @register.simple_tag

@@ -43,6 +43,7 @@ class Told:
 def page(request: HttpRequest, person: Person, call_id: UUID) -> HttpResponse:
     """One call, in full."""
     call = _get(person, call_id)
+    observations.payload_read(person, [call])
     return render(request, "approvals/call.html", call_page.context(person, call))
 
 
@@ -50,6 +51,8 @@ def page(request: HttpRequest, person: Person, call_id: UUID) -> HttpResponse:
 def parts(request: HttpRequest, person: Person, call_id: UUID) -> HttpResponse:
     """The parts of the page that change, for a page that shows version `?seen=`."""
     call = _get(person, call_id)
+    if call.result is not None:
+        observations.payload_read(person, [call])
     seen = request.GET.get("seen", "")
     context = call_page.context(
         person, call, seen=int(seen) if seen.isdecimal() and len(seen) < 10 else None
@@ -140,6 +143,7 @@ def _refused(
     # was wrong, or came too soon: it must be read again before anybody decides.
     is_form_shown = error.http_status == 400 or isinstance(error, LookAgain)
     fresh = _get(person, call.pk)
+    observations.payload_read(person, [fresh])
     context = call_page.context(person, fresh, seen=fresh.version if is_form_shown else -1)
     # Nothing that was typed is lost, whether there is still a form for it or not.
     context |= {"refusal": error, "form": request.POST, "ticked": _ticked(request)}

@@ -1,75 +1,49 @@
-"""The history at `/history/`: every call a person may see, newest first."""
+"""The history at `/history/`: every call a person may see, found by words and by facets."""
 
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from typing import Any
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 
-from approvals import access
+from approvals import access, observations
 from approvals.errors import NotFound
-from approvals.models import Domain, Person, ToolCall, database_now
-from approvals.web import showing
+from approvals.models import HistoryRow, Person, ToolCall, database_now
+from approvals.web import call_page, definitions, facets, showing, trail, volume
 from approvals.web.accounts import signed_in
+from approvals.web.history_filter import Filter
 from approvals.web.queue import ids_from, loaded
 from approvals.web.showing import Shown
 
 PER_PAGE = 50
-_COUNTED = 1_000  # beyond this the number is "more than"
+_CHART_HEIGHT = 102  # px
+_MOST_READS = 100
 
 
 @dataclass(frozen=True)
-class Filter:
-    """What the form asks for; what it does not know means anything."""
+class Opened:
+    """What the drawer shows: a call as it was, and the chain of what was recorded of it."""
 
-    status: str = ""
-    domain: str = ""
-
-    @classmethod
-    def of(cls, request: HttpRequest) -> "Filter":
-        """Read a query string."""
-        status = request.GET.get("status", "")
-        domain = request.GET.get("domain", "")
-        return cls(status if status in ToolCall.Status.values else "", domain[:31])
-
-    def apply(self, calls: QuerySet[ToolCall]) -> QuerySet[ToolCall]:
-        """Return the calls it leaves."""
-        wanted = {"status": self.status, "domain__name": self.domain}
-        return calls.filter(**{key: value for key, value in wanted.items() if value})
-
-    def url(self, **more: str) -> str:
-        """Return the address of the page it leads to, with more in its query."""
-        parts = {"status": self.status, "domain": self.domain, **more}
-        query = urlencode({key: value for key, value in parts.items() if value})
-        return f"{reverse('history')}?{query}" if query else reverse("history")
+    shown: Shown
+    rows: tuple[Any, ...]  # of the arguments
+    steps: list[trail.Step]
+    is_as_signed: bool | None  # whether what was sent is what people signed; None: nothing was
 
 
 @signed_in
 def page(request: HttpRequest, person: Person) -> HttpResponse:
     """A page of the history, from the newest or from where the last one ended."""
-    wanted = Filter.of(request)
-    calls = wanted.apply(access.visible_to(person))
-    count = calls[: _COUNTED + 1].count()
-    start = _start(person, request.GET.get("before", ""))
-    rows = list(_after(loaded(calls), start)[: PER_PAGE + 1])
-    is_more = len(rows) > PER_PAGE
-    return render(
-        request,
-        "approvals/history.html",
-        {
-            "now": database_now(),
-            "rows": _shown(rows[:PER_PAGE]),
-            "filter": wanted,
-            "statuses": [(status, look.words) for status, look in showing.LOOKS.items()],
-            "domains": _domains(person),
-            "count": f"More than {_COUNTED:,}" if count > _COUNTED else f"{count:,}",
-            "is_one": count == 1,
-            "older": wanted.url(before=str(rows[PER_PAGE - 1].pk)) if is_more else "",
-            "newest": wanted.url() if start else "",
-        },
-    )
+    wanted = Filter.of(request.GET)
+    drawer = {
+        "opened": _opened(person, request.GET.get("open", "")),
+        "closed": wanted.url(),
+        "now": database_now(),
+    }
+    if getattr(request, "htmx", False) and request.htmx.target == "drawer":  # type: ignore[attr-defined]  # set by django-htmx's middleware
+        return render(request, "approvals/_drawer.html", drawer)
+    return render(request, "approvals/history.html", drawer | _found(request, person, wanted))
 
 
 @signed_in
@@ -77,33 +51,79 @@ def changes(request: HttpRequest, person: Person) -> HttpResponse:
     """The rows of calls that just changed; what live.js asks for after a hint."""
     ids = ids_from(request)
     calls = loaded(access.visible_to(person).filter(pk__in=ids))
-    context = {"rows": _shown(list(calls)), "now": database_now()}
+    context = {
+        "rows": _shown(list(calls)),
+        "filter": Filter.of(request.GET),
+        "now": database_now(),
+    }
     return render(request, "approvals/history_changes.html", context)
+
+
+@signed_in
+def reads(request: HttpRequest, person: Person) -> HttpResponse:
+    """What the person read as an auditor: their own stream of the trail."""
+    context = {"steps": trail.reads(person, _MOST_READS), "most": _MOST_READS}
+    return render(request, "approvals/history_reads.html", context)
+
+
+def _found(request: HttpRequest, person: Person, wanted: Filter) -> dict[str, object]:
+    visible = access.searchable_by(person)
+    counted = facets.count(visible, wanted)
+    rows = wanted.narrowed(visible)
+    start = _start(visible, request.GET.get("before", ""))
+    calls = _page(rows, start)
+    shown = _shown(calls[:PER_PAGE])
+    choices = facets.of(counted, wanted)
+    return {
+        "rows": shown,
+        "filter": wanted,
+        "facets": choices,
+        "chosen": [choice for facet in choices for choice in facet.choices if choice.is_current],
+        "count": counted.total(wanted),
+        "volume": _volume(rows, wanted),
+        "older": wanted.url(before=str(calls[PER_PAGE - 1].pk)) if len(calls) > PER_PAGE else "",
+        "newest": wanted.url() if start else "",
+    }
+
+
+def _volume(rows: QuerySet[HistoryRow], wanted: Filter) -> volume.Volume | None:
+    counted = volume.by_day(rows, wanted.state)
+    days = [day for day, _ in counted]
+    return volume.show(counted, min(days), max(days), _CHART_HEIGHT) if days else None
+
+
+def _page(rows: QuerySet[HistoryRow], start: HistoryRow | None) -> list[ToolCall]:
+    """Return the calls of one page and one more, so that it shows whether there are older ones."""
+    if start is not None:
+        older = Q(created_at__lt=start.created_at)
+        rows = rows.filter(older | Q(created_at=start.created_at, pk__lt=start.pk))
+    ids = list(rows.order_by("-created_at", "-pk").values_list("pk", flat=True)[: PER_PAGE + 1])
+    return list(loaded(ToolCall.objects.filter(pk__in=ids)).order_by("-created_at", "-pk"))
+
+
+def _start(visible: QuerySet[HistoryRow], before: str) -> HistoryRow | None:
+    try:
+        return visible.filter(pk=UUID(before)).first() if before else None
+    except ValueError:
+        return None
+
+
+def _opened(person: Person, call_id: str) -> Opened | None:
+    try:
+        call = call_page.get(person, call_id)
+    except NotFound:
+        return None
+    observations.payload_read(person, [call])
+    dispatch = getattr(call, "dispatch", None)
+    definition = definitions.of([call]).get(call.definition_digest, {})
+    return Opened(
+        shown=showing.show(call, database_now()),
+        rows=showing.argument_rows(call, definition),
+        steps=trail.steps(call),
+        is_as_signed=dispatch.binding == call.binding if dispatch else None,
+    )
 
 
 def _shown(calls: list[ToolCall]) -> list[Shown]:
     now = database_now()
     return [showing.show(call, now) for call in calls]
-
-
-def _start(person: Person, before: str) -> ToolCall | None:
-    try:
-        return access.get_call(person, before) if before else None
-    except NotFound:
-        return None
-
-
-def _after(calls: QuerySet[ToolCall], start: ToolCall | None) -> QuerySet[ToolCall]:
-    ordered = calls.order_by("-created_at", "-pk")
-    if start is None:
-        return ordered
-    older = Q(created_at__lt=start.created_at)
-    return ordered.filter(older | Q(created_at=start.created_at, pk__lt=start.pk))
-
-
-def _domains(person: Person) -> QuerySet[Domain]:
-    domains = Domain.objects.order_by("name")
-    if person.is_auditor or person.is_administrator:
-        return domains
-    theirs = Q(agents__owner=person) | Q(agents__keys__acts_for=person)
-    return domains.filter(theirs | Q(pk__in=access.domains_of(person))).distinct()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from approvals import wording
+from approvals import access, wording
 from approvals.models import AuditEvent, Person, ToolCall
 
 _MOST_EVENTS = 200  # a call that cannot connect makes two a minute for ten minutes
@@ -56,6 +56,40 @@ def steps(call: ToolCall) -> list[Step]:
     )
     names = _names(event.actor for event in events)
     return [_step(call, event, names) for event in events]
+
+
+@dataclass(frozen=True)
+class Read:
+    """One time an auditor read what calls carry."""
+
+    event: AuditEvent
+    calls: list[ToolCall]
+    did: str
+
+
+def reads(person: Person, most: int) -> list[Read]:
+    """Return what a person read as an auditor, newest first."""
+    stream = f"person:{person.get_username()}"
+    events = AuditEvent.objects.filter(stream=stream, code="call.read").order_by("-seq")[:most]
+    ids = {event.pk: _ids(event) for event in events}
+    wanted = {one for found in ids.values() for one in found}
+    calls = {
+        str(call.pk): call
+        for call in access.visible_to(person).filter(pk__in=wanted).only("pk", "sentence")
+    }
+    return [
+        Read(
+            event,
+            [calls[one] for one in ids[event.pk] if one in calls],
+            "You read a call:" if len(ids[event.pk]) == 1 else f"You read {len(ids[event.pk])}:",
+        )
+        for event in events
+    ]
+
+
+def _ids(event: AuditEvent) -> list[str]:
+    data: dict[str, Any] = json.loads(bytes(event.data))
+    return data.get("calls") or [data["call"]]
 
 
 def _names(actors: Iterable[str]) -> Mapping[str, str]:

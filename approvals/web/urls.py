@@ -10,6 +10,7 @@ from approvals.web import (
     first_run,
     health,
     history,
+    insights,
     policies,
     preferences,
     presence,
@@ -30,6 +31,8 @@ urlpatterns = [
     path("calls/<uuid:call_id>/withdraw/", calls.withdraw, name="call_withdraw"),
     path("history/", history.page, name="history"),
     path("history/changes/", history.changes, name="history_changes"),
+    path("history/reads/", history.reads, name="history_reads"),
+    path("insights/", insights.page, name="insights"),
     path("catalogue/", catalogue.page, name="catalogue"),
     path(
         "catalogue/servers/<int:upstream_id>/refresh/", catalogue.refresh, name="upstream_refresh"

@@ -173,8 +173,9 @@ def test_a_filter_of_the_history_applies_itself(site, world, held_call, opened):
     kept = held_call(arguments={"amount": 1})
     page = opened(world.bo, "/history/")
 
-    page.get_by_label("State").select_option("pending")
+    page.get_by_text("Narrow down by field").click()
+    page.get_by_role("combobox", name="Outcome").select_option("pending")
 
     expect(page.get_by_role("heading", name="1 call")).to_be_visible()
     expect(page.locator(f"#call-{kept.pk}")).to_be_visible()
-    assert page.url.endswith("?status=pending&domain=")
+    assert "outcome=pending" in page.url
