@@ -65,8 +65,11 @@ def publish_on_commit(call: ToolCall) -> None:
 
 
 def publish_look_on_commit(call: ToolCall) -> None:
-    """Announce, once the open transaction is committed, that somebody opened a call."""
-    news = {"type": "call.looked", "call": str(call.pk)}
+    """Announce, once the open transaction is committed, that somebody opened a call.
+
+    In the words of any hint: a page that has this version already asks who looks.
+    """
+    news = {"type": "call.changed", "call": str(call.pk), "version": call.version}
     group = domain_group(call.domain_id)
     transaction.on_commit(lambda: _hints.send(_tell([(group, news)])), robust=True)
 

@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from approvals import access
+from approvals import access, observations
 from approvals.errors import NotFound
 from approvals.models import Decision, Person, ToolCall, database_now
 from approvals.web import call_page, filters, showing
@@ -211,9 +211,11 @@ def _pane(request: HttpRequest, person: Person) -> dict[str, object]:
     if not wanted:
         return {}
     try:
-        return call_page.context(person, call_page.get(person, wanted)) | {"in_pane": True}
+        call = call_page.get(person, wanted)
     except NotFound as error:
         raise Http404(error.message) from None
+    observations.payload_read(person, [call])
+    return call_page.context(person, call) | {"in_pane": True}
 
 
 def _groups(unknown: list[Shown], pending: list[Shown], now: datetime) -> list[Group]:

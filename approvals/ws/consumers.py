@@ -25,7 +25,6 @@ class CallsConsumer(AsyncJsonWebsocketConsumer):
         self._person_id: int | None = None
         self._joined: set[str] = set()
         self._waiting: dict[str, int] = {}  # call → newest version heard of
-        self._looked: set[str] = set()  # calls somebody has begun to look at
         self._delivery: asyncio.Task[None] | None = None
         self._rejoining: asyncio.Task[None] | None = None
 
@@ -60,33 +59,22 @@ class CallsConsumer(AsyncJsonWebsocketConsumer):
         """Note a hint, and deliver it at once unless the last one was a moment ago."""
         call, version = str(message["call"]), int(message["version"])
         self._waiting[call] = max(version, self._waiting.get(call, 0))
-        await self._begin_to_deliver()
-
-    async def call_looked(self, message: dict[str, Any]) -> None:
-        """Note that somebody has opened a call; who it is, the page asks for by itself."""
-        self._looked.add(str(message["call"]))
-        await self._begin_to_deliver()
-
-    async def _begin_to_deliver(self) -> None:
-        if len(self._waiting) + len(self._looked) > MOST_WAITING:
+        if len(self._waiting) > MOST_WAITING:
             await self.close(code=TOO_FAR_BEHIND)
         elif self._delivery is None or self._delivery.done():
             self._delivery = asyncio.create_task(self._deliver())
 
     async def _deliver(self) -> None:
         with contextlib.suppress(OSError, RuntimeError):  # the page went away meanwhile
-            while self._waiting or self._looked:
+            while self._waiting:
                 waiting, self._waiting = self._waiting, {}
-                looked, self._looked = self._looked, set()
                 person = await self._person()
                 if person is None:
                     await self.close(code=SIGNED_OUT)
                     return
-                seen = await audience.visible(person, {*waiting, *looked})
+                seen = await audience.visible(person, waiting)
                 for call in [call for call in waiting if call in seen]:
                     await self.send_json({"call": call, "version": waiting[call]})
-                for call in looked & seen:
-                    await self.send_json({"call": call, "looked": True})
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _rejoin(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from approvals import events, lifecycle
+from approvals import events, lifecycle, observations
 from approvals.models import ToolCall
 from tests.support import listening
 from tests.support import world as worlds
@@ -73,6 +73,15 @@ def test_every_version_is_told_once_with_its_own_number(world, held_call, hints)
     assert hints.of("domain.") == [_news(call, number) for number in (1, 2, 3)]
     statuses = [message["status"] for message in hints.of("bridges")]
     assert statuses == ["pending", "pending", "approved"]
+
+
+def test_a_look_is_told_in_the_words_of_any_hint_and_once(world, held_call):
+    call = held_call()
+    with listening.to(events.domain_group(call.domain_id)) as heard:
+        for _ in range(2):  # a second tab
+            observations.looked(call, world.cy)
+
+        assert heard.all() == [_news(call, 1)]
 
 
 def test_an_approval_wakes_one_release_in_the_queue_of_its_domain(world, held_call, hints):

@@ -86,6 +86,7 @@ def test_what_was_told_is_not_told_of_a_later_state(world, held_call):
 def test_hostile_text_makes_no_element_in_the_pane(world, held_call):
     hostile = "</div><script>alert(1)</script><img src=x>"
     plain = "some words of about the same length, no markup"
+    held_call(arguments={"amount": 7})  # so that neither is the agent's first
 
     shown = [
         elements(

@@ -21,8 +21,8 @@ def status_of(call) -> str:
     return ToolCall.objects.get(pk=call.pk).status
 
 
-def shown_ago(call, person, **ago):
-    return stamps.stamp(call, person, database_now() - timedelta(**ago))
+def shown_ago(call, person, *ticks, **ago):
+    return stamps.stamp(call, person, database_now() - timedelta(**ago), ticks)
 
 
 def assert_looked_again(response, call):
@@ -37,9 +37,8 @@ def assert_looked_again(response, call):
 @pytest.mark.parametrize("verdict", ["approve", "reject"])
 def test_a_form_that_was_shown_a_moment_ago_is_answered_with_look_again(world, held_call, verdict):
     call = held_call()
-    data = form_of(
-        call, world.bo, verdict, reason="No.", stamp=shown_ago(call, world.bo, milliseconds=100)
-    )
+    just_now = shown_ago(call, world.bo, seconds=-20)  # so that a slow machine is not too late
+    data = form_of(call, world.bo, verdict, reason="No.", stamp=just_now)
 
     assert_looked_again(post(world.bo, call, data), call)
 
@@ -100,12 +99,14 @@ def test_marked_values_are_ticked_before_an_approval(world, held_call):
     ticks = visitor(world.bo).get(page_of(call)).context["ticks"]
     names = [tick.value for tick in ticks]
 
+    stamp = shown_ago(call, world.bo, *names, seconds=5)
+
     for checked in ([], names[:1], ["amount"]):
-        response = post(world.bo, call, form_of(call, world.bo, checked=checked))
+        response = post(world.bo, call, form_of(call, world.bo, stamp=stamp, checked=checked))
         assert response.status_code == 400
         assert "Tick what you have checked" in text_of(response)
         assert status_of(call) == S.PENDING
-    post(world.bo, call, form_of(call, world.bo, checked=names))
+    post(world.bo, call, form_of(call, world.bo, stamp=stamp, checked=names))
 
     assert len(names) == 2
     assert status_of(call) == S.APPROVED
@@ -114,11 +115,24 @@ def test_marked_values_are_ticked_before_an_approval(world, held_call):
 def test_what_was_ticked_stays_ticked_when_the_form_comes_back(world, held_call):
     call = held_call(arguments=ODD)
 
-    response = post(world.bo, call, form_of(call, world.bo, checked=["memo"]))
+    stamp = shown_ago(call, world.bo, "memo", "customer", seconds=5)
+
+    response = post(world.bo, call, form_of(call, world.bo, stamp=stamp, checked=["memo"]))
 
     body = response.content.decode()
     assert 'value="memo" autocomplete="off" required checked' in body
     assert 'value="customer" autocomplete="off" required>' in body
+
+
+def test_what_must_be_ticked_is_what_the_form_asked_whatever_happened_since(world, held_call):
+    call = held_call(arguments={"amount": 1})
+    asked = shown_ago(call, world.bo, "amount", seconds=5)  # unusual then, and no more
+
+    response = post(world.bo, call, form_of(call, world.bo, stamp=asked))
+
+    assert response.status_code == 400
+    post(world.bo, call, form_of(call, world.bo, stamp=asked, checked=["amount"]))
+    assert status_of(call) == S.APPROVED
 
 
 def test_a_rejection_asks_for_no_ticks(world, held_call):

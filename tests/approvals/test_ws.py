@@ -78,25 +78,6 @@ def test_a_hint_says_which_call_changed_and_nothing_else(world, held_call):
     assert run(story) == {"call": str(call.pk), "version": 1}
 
 
-@pytest.mark.parametrize("name", ["bo", "eve"])
-def test_that_somebody_looks_is_told_without_saying_who_and_only_to_who_may_see(
-    world, held_call, name
-):
-    call, sent = held_call(), headers(getattr(world, name))
-    group = events.person_group(world.eve.pk) if name == "eve" else ""
-
-    async def story() -> Any:
-        async with Socket(sent) as socket:
-            layer: Any = get_channel_layer()
-            news = {"type": "call.looked", "call": str(call.pk)}
-            await layer.group_send(group or events.domain_group(call.domain_id), news)
-            if name == "eve":
-                return await socket.receive_nothing(timeout=0.5)
-            return await socket.receive_json_from(timeout=5)
-
-    assert run(story) == (True if name == "eve" else {"call": str(call.pk), "looked": True})
-
-
 @pytest.mark.parametrize("name", ["bo", "aud", "dee", "ann"])
 def test_everybody_who_may_see_a_call_hears_of_it(world, held_call, name):
     call, sent = held_call(), headers(getattr(world, name))

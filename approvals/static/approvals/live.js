@@ -21,9 +21,11 @@
   const shows = (id) => $(`[data-shows="${CSS.escape(id)}"]`);
 
   /** Whether a hint tells this page something it does not show yet. */
-  function isNews({ call, version, looked }) {
-    if (looked) return Boolean(rowOf(call)?.querySelector("[data-look]"));
-    const known = [rowOf(call), shows(call)].filter(Boolean);
+  function isNews({ call, version }) {
+    const row = rowOf(call);
+    // The version that is shown, told again: somebody opened the call.
+    if (row?.querySelector("[data-look]") && Number(row.dataset.version) === version) return true;
+    const known = [row, shows(call)].filter(Boolean);
     if (known.length) return known.some((place) => Number(place.dataset.version) < version);
     return page().dataset.live === "list";
   }
