@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from django.db.models import Count, QuerySet
 
+from approvals import wording
 from approvals.models import Agent, Domain, HistoryRow, Person
 from approvals.web import showing
 from approvals.web.history_filter import FACETS, NOBODY, RULE, Filter
 
 MOST_SHOWN = 6  # of one facet, before the fold
 _MOST = 200  # of one facet at all
+_LONGEST = 100  # characters of a value's name
 _LEGENDS = {
     "outcome": "Outcome",
     "domain": "Trust domain",
@@ -154,10 +156,11 @@ def _label(facet: str, value: str, names: Mapping[str, str]) -> str:
     if facet == "outcome":
         return showing.LOOKS[showing.S(value)].words
     if facet == "decided" and value.startswith(RULE):
-        return f"Rule “{value.removeprefix(RULE)}”"
+        return f"Rule “{wording.clean(value.removeprefix(RULE), _LONGEST)}”"
     if facet == "decided" and value == NOBODY:
         return "Nobody"
-    return names.get(value, value) if facet == "decided" else value
+    # An address may name a value that no call has, in characters that nobody sees.
+    return wording.clean(names.get(value, value) if facet == "decided" else value, _LONGEST)
 
 
 def _deciders(text: str) -> tuple[str, ...]:

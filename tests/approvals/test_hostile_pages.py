@@ -9,6 +9,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
+from approvals.models import Tool
 from tests.support import hostile
 from tests.support.dom import read
 from tests.support.hostile import PAYLOADS, S, Stage, harmless, set_up
@@ -73,6 +74,31 @@ def reader(stage: Stage, who: str) -> Client:
     return visitor(getattr(stage.world, who) if who else None)
 
 
+def of_tools(name: str, who: str = "dee", method: str = "get", **form: Any) -> Visit:
+    """Return a visit of a page of each tool."""
+
+    def visit(stage: Stage) -> Iterator[Any]:
+        client = reader(stage, who)
+        for tool in Tool.objects.order_by("pk"):
+            filled = {key: stage.text if value is TEXT else value for key, value in form.items()}
+            yield getattr(client, method)(reverse(name, args=[tool.pk]), filled)
+
+    return visit
+
+
+def of_the_agent(name: str, who: str = "dee", method: str = "get", **form: Any) -> Visit:
+    """Return a visit of a page of the agent, or of its one key."""
+
+    def visit(stage: Stage) -> Iterator[Any]:
+        agent = stage.world.agent
+        ends = {"agent_revoke": [agent.name, agent.keys.get().prefix]}
+        address = reverse(name, args=ends.get(name, [agent.name]))
+        filled = {key: stage.text if value is TEXT else value for key, value in form.items()}
+        yield getattr(reader(stage, who), method)(address, filled)
+
+    return visit
+
+
 # Whoever adds a page adds its line here; a page that shows nothing of anybody goes below.
 PAGES: dict[str, Visit] = {
     "queue": get("queue", {}, {"show": "all"}, {"show": "signed"}, {"show": TEXT, "page": TEXT}),
@@ -87,6 +113,29 @@ PAGES: dict[str, Visit] = {
         {"q": TEXT, "tool": TEXT, "agent": TEXT}, {"status": "rejected"}, who="aud",
     ),
     "history_changes": with_ids("history_changes", S.PENDING, S.REJECTED),
+    "history_reads": get("history_reads", who="aud"),
+    "insights": get("insights", {}, {"domain": TEXT, "days": TEXT}, who="aud"),
+    "call_presence": of_calls("presence/", S.PENDING),
+    "catalogue": get("catalogue", {}, {"server": TEXT}, who="dee"),
+    "tool": of_tools("tool"),
+    "tool_review": of_tools("tool_review", method="post", effect=TEXT, digest=TEXT),
+    "tool_template": of_tools("tool_template", method="post", template="{customer}", digest=TEXT),
+    "tool_preview": of_tools("tool_preview", method="post", template="{customer} {to}"),
+    "policies": get("policies", who="dee"),
+    "policy_version": lambda stage: iter([reader(stage, "dee").get("/policies/0/")]),
+    "agents": get("agents", who="dee"),
+    "agent_new": get("agent_new", who="dee"),
+    "agents_stop": get("agents_stop", who="dee"),
+    "agents_resume": get("agents_resume", who="dee"),
+    "agent": of_the_agent("agent"),
+    "agent_keys": of_the_agent("agent_keys", method="post", label=TEXT, acts_for=TEXT, ends=TEXT),
+    "agent_revoke": of_the_agent("agent_revoke"),
+    "first_run": get("first_run", who="dee"),
+    "first_run_state": get("first_run_state", who="dee"),
+    "settings": get("settings"),
+    "account_reauthenticate": get("account_reauthenticate", {"next": TEXT}),
+    "mfa_index": get("mfa_index"),
+    "mfa_list_webauthn": get("mfa_list_webauthn"),
     "account_login": get("account_login", {"next": TEXT}, who=""),
     "account_logout": get("account_logout", {"next": TEXT}),
     "account_inactive": get("account_inactive", who=""),
@@ -95,6 +144,20 @@ PAGES: dict[str, Visit] = {
 # Addresses that never answer with a page, and why.
 NO_PAGES = {
     "theme": "sets a cookie and leads back",
+    "agent_pause": "leads back to the agent",
+    "upstream_refresh": "leads back to the catalogue",
+    "mfa_activate_totp": "asks for the password first; shows nothing but a secret of ours",
+    "mfa_deactivate_totp": "asks for the password first; shows nothing of anybody",
+    "mfa_generate_recovery_codes": "asks for the password first; shows nothing of anybody",
+    "mfa_view_recovery_codes": "asks for the password first; shows codes of ours",
+    "mfa_download_recovery_codes": "plain text of ours",
+    "mfa_add_webauthn": "asks for the password first; shows nothing of anybody",
+    "mfa_edit_webauthn": "one's own key; asks for the password first",
+    "mfa_remove_webauthn": "one's own key; asks for the password first",
+    "mfa_authenticate": "the second step of a sign-in; shows nothing of anybody",
+    "mfa_reauthenticate": "asks for a code; shows nothing of anybody",
+    "mfa_reauthenticate_webauthn": "asks for a key; shows nothing of anybody",
+    "mfa_login_webauthn": "JSON for the browser",
     "alive": "plain text of ours",
     "ready": "JSON of ours",
     "api_calls": "JSON",
@@ -146,7 +209,10 @@ def assert_alike(text: str, large: str = "") -> None:
 
 
 # A form gives back what its reader typed, into a field, as it was.
-TYPED = {"call_decide", "call_settle", "call_withdraw", "account_login", "account_logout"}
+TYPED = {
+    "call_decide", "call_settle", "call_withdraw", "account_login", "account_logout",
+    "account_reauthenticate", "agent_keys", "history", "insights",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", PAYLOADS)
