@@ -8,6 +8,7 @@ from playwright.sync_api import Error
 
 from approvals import submission
 from approvals.models import Agent, AgentKey, Person, Tool, ToolCall, Upstream
+from tests.browser.conftest import READING_MS
 from tests.support import world as worlds
 
 pytestmark = pytest.mark.browser
@@ -149,10 +150,11 @@ def test_the_first_run_moves_on_by_itself_to_the_held_call(site, world, opened):
     )  # fmt: skip
     submission.submit(request)
     page.wait_for_url(re.compile("/calls/"), timeout=6_000)
+    page.wait_for_timeout(READING_MS)
     page.locator(".tile", has_text="Approve").click()
     page.locator("form.approve button").click()
-    page.get_by_text("It runs as soon as a worker takes it.").wait_for()
 
+    page.get_by_text("Approved. It runs as soon as a worker takes it.").wait_for()
     assert ToolCall.objects.get().status == "approved"
 
 
