@@ -96,7 +96,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='toolcall',
-            index=models.Index(fields=['status', 'domain', 'four_eyes', 'owner', 'acts_for'], name='call_waiting'),
+            index=models.Index(fields=['status', 'domain', 'four_eyes', 'owner', 'acts_for', 'id'], name='call_waiting'),
         ),
         migrations.AddIndex(
             model_name='toolcall',

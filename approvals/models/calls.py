@@ -123,7 +123,8 @@ class ToolCall(models.Model):
             models.Index(fields=["agent", "status"], name="call_of_agent"),
             # How many wait for somebody: on every page, read from the index alone.
             models.Index(
-                fields=["status", "domain", "four_eyes", "owner", "acts_for"], name="call_waiting"
+                fields=["status", "domain", "four_eyes", "owner", "acts_for", "id"],
+                name="call_waiting",
             ),
             # The queue's calls whose outcome is unknown, longest ago first.
             models.Index(fields=["status", "moved_at"], name="call_by_move"),

@@ -26,7 +26,7 @@ class Shell:
     @cached_property
     def waiting(self) -> int:
         """Return how many calls wait for this person."""
-        return queue.waiting_for(self.person).count() if self.person else 0
+        return queue.count_waiting(self.person) if self.person else 0
 
     @cached_property
     def sees_agents(self) -> bool:

@@ -63,6 +63,15 @@ def waiting_for(person: Person) -> QuerySet[ToolCall]:
     return access.visible_to(person).filter(asks & yours & (to_decide | Q(status=S.UNKNOWN)))
 
 
+def count_waiting(person: Person) -> int:
+    """Return how many calls wait for a person; one request, whose person it is, counts once."""
+    kept: dict[str, Any] = vars(person)
+    if "_waiting" not in kept:
+        kept["_waiting"] = waiting_for(person).count()
+    waiting: int = kept["_waiting"]
+    return waiting
+
+
 def _everything(person: Person) -> QuerySet[ToolCall]:
     return access.visible_to(person).filter(status__in=(S.PENDING, S.UNKNOWN))
 
@@ -90,9 +99,12 @@ def page(request: HttpRequest, person: Person) -> HttpResponse:
     view = _view(request, person)
     now = database_now()
     unknown = list(loaded(view.calls.filter(status=S.UNKNOWN).order_by("moved_at"))[:_MOST_UNKNOWN])
-    pending = Paginator(
+    paginator = Paginator(
         loaded(view.calls.filter(status=S.PENDING).order_by("decide_by_at", "pk")), PER_PAGE
-    ).get_page(request.GET.get("page"))
+    )
+    if len(unknown) < _MOST_UNKNOWN:
+        vars(paginator)["count"] = view.count - len(unknown)  # instead of counting once more
+    pending = paginator.get_page(request.GET.get("page"))
     return render(
         request,
         "approvals/queue.html",
@@ -180,8 +192,10 @@ def _view(request: HttpRequest, person: Person) -> _View:
         key: wanted.narrow(query(person)).filter(weighed.condition)
         for key, (_, query) in _VIEWS.items()
     }
+    counts = {key: view.count() for key, view in views.items() if key != "mine" or wanted.is_on}
+    counts.setdefault("mine", count_waiting(person))
     tabs = [
-        Tab(label, wanted.showing(key).query(), views[key].count(), key == wanted.show)
+        Tab(label, wanted.showing(key).query(), counts[key], key == wanted.show)
         for key, (label, _) in _VIEWS.items()
     ]
     return _View(wanted, views[wanted.show], tabs, weighed)

@@ -11,7 +11,7 @@ from tests.support.visiting import page_of, text_of, visitor
 from tests.support.world import PASSWORD
 
 PAGES = ["/", "/history/", "/accounts/password/change/", "/nowhere/"]
-PAGES += ["/catalogue/", "/policies/"]
+PAGES += ["/insights/", "/catalogue/", "/policies/", "/settings/"]
 
 
 def sign_in(client, name="bo", password=PASSWORD, **more):
@@ -142,7 +142,7 @@ def test_navigation_shows_pages_that_exist_only(world):
 
     addresses = re.findall(r'href="([^"#]+)"', nav)
 
-    assert addresses == ["/", "/history/", "/catalogue/", "/policies/"]
+    assert addresses == ["/", "/history/", "/insights/", "/catalogue/", "/policies/"]
     assert {client.get(address).status_code for address in addresses} == {200}
 
 
