@@ -9,6 +9,7 @@ import pytest
 from approvals import canonical, lifecycle, submission
 from approvals.models import Domain, Tool, ToolCall
 from approvals.outcomes import Outcome
+from approvals.templatetags import presentation
 from tests.support import world as worlds
 from tests.support.visiting import elements, page_of, queries, text_of, visitor
 
@@ -331,3 +332,15 @@ def test_replaced_calls_name_each_other(world, held_call):
     assert page_of(second) in shown(world.bo, first).content.decode()
     assert page_of(first) in shown(world.bo, second).content.decode()
     assert json.loads(bytes(second.arguments))["amount"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "html"),
+    [
+        ("Refund $420.00 to cus_8241", "Refund <b>$420.00</b> to <b>cus_8241</b>"),
+        ("Refund a customer", "Refund a customer"),
+        ("Send  <7>", "Send  <b>&lt;7&gt;</b>"),
+    ],
+)
+def test_what_looks_like_a_value_is_bold_and_nothing_is_markup(words, html):
+    assert presentation.marked(words) == html
