@@ -90,6 +90,8 @@ def to_upstream(installation: Installation, page: Page) -> list[float]:
     for call in bo.get("calls/", status="pending")["results"][:CALLS]:
         page.goto(f"{installation.url}/calls/{call['id']}/")
         page.locator("input[name=decision][value=approve]").check(force=True)
+        for box in page.locator("form.approve input[type=checkbox]").all():
+            box.check(force=True)  # a marked value has to be ticked
         button = page.locator("form.approve button").first
         button.wait_for()
         time.sleep(0.6)  # decisions within half a second of a page are refused by design
