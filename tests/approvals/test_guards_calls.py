@@ -76,10 +76,15 @@ def _only_its_own_line_stops(call: ToolCall, column: str, value: Any, words: str
         guarding.update(call, **{column: value})
 
 
+def _alone(call: ToolCall) -> ToolCall:
+    """Take away what refers to a call: its foreign key would hold the id as well."""
+    HistoryRow.objects.filter(pk=call.pk).delete()
+    return call
+
+
 def test_no_column_of_what_was_asked_can_be_changed(held_call, others):
     """Each column's own line is taken out of the guard once, and then it can."""
-    call = held_call()
-    HistoryRow.objects.filter(pk=call.pk).delete()  # its foreign key would hold the id as well
+    call = _alone(held_call())
 
     for column in ASKED:
         value = _change(call, column, others)
@@ -267,7 +272,7 @@ def test_a_new_call_that_has_a_past_is_refused(held_call, changes):
 
 
 def test_a_call_cannot_be_deleted(held_call):
-    call = held_call()
+    call = _alone(held_call())
 
     guarding.only_this_guard_stops(
         "tool_call_stays", "a tool call is never deleted", lambda: guarding.delete(call)
