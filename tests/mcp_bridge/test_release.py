@@ -1,10 +1,9 @@
-"""The release of approved calls, end to end: real rows, a real loop, a real upstream server."""
+"""The release of approved calls, end to end: real rows, a real loop, a real upstream billing."""
 
-import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +13,7 @@ from approvals import canonical, lifecycle
 from approvals.administration import policy
 from approvals.models import Agent, AuditEvent, Dispatch, Revision, Tool, ToolCall, Upstream
 from approvals.models import database_now as now
-from mcp_bridge import release, threads
+from mcp_bridge import release
 from tests.support import upstreams as servers
 from tests.support import world as worlds
 from tests.support.asking import put
@@ -26,32 +25,7 @@ S = ToolCall.Status
 Approved = Callable[..., ToolCall]
 
 
-@pytest.fixture(autouse=True)
-def _worker(world: World) -> Iterator[None]:
-    """Leave no session, no late answer and no database connection to the next test."""
-    yield
-    release.stop_claiming()
-    release.wait_idle(10)
-    release._work.is_stopping = False
-    asyncio.run(threads.close())
-
-
-@pytest.fixture
-def server(world: World) -> Iterator[HttpUpstream]:
-    """Return the billing upstream; it lists what the world's catalogue says."""
-    with servers.serving() as upstream:
-        put(world.billing, upstream, "billing")
-        yield upstream
-
-
-@pytest.fixture
-def approved(world: World, server: HttpUpstream) -> Approved:
-    """Return a maker of approved calls."""
-
-    def make(**options: Any) -> ToolCall:
-        return worlds.walk(worlds.hold(world, **options), world, S.APPROVED)
-
-    return make
+pytestmark = pytest.mark.usefixtures("worker")
 
 
 def fresh(call: ToolCall) -> ToolCall:
@@ -78,19 +52,19 @@ def story(call: ToolCall) -> list[str]:
     return codes[codes.index("approved") + 1 :]
 
 
-def nothing_was_sent(server: HttpUpstream | StdioUpstream) -> bool:
-    return server.calls == [] and not Dispatch.objects.exists()
+def nothing_was_sent(billing: HttpUpstream | StdioUpstream) -> bool:
+    return billing.calls == [] and not Dispatch.objects.exists()
 
 
-def test_an_approved_call_runs_and_its_result_is_stored(approved: Approved, server: HttpUpstream):
+def test_an_approved_call_runs_and_its_result_is_stored(approved: Approved, billing: HttpUpstream):
     call = released(approved())
 
     assert call.status == S.SUCCEEDED
     assert story(call) == ["claimed", "dispatched", "succeeded"]
-    (sent,) = server.calls
+    (sent,) = billing.calls
     assert canonical.to_bytes(sent.message["params"]["arguments"]) == bytes(call.arguments)
     assert sent.message["params"]["_meta"]["countersign/call_id"] == str(call.pk)
-    assert server.effects == [REFUND]
+    assert billing.effects == [REFUND]
     assert json.loads(bytes(call.result or b""))["content"][0]["type"] == "text"
     assert Dispatch.objects.get().fence == call.fence == 1
 
@@ -105,7 +79,7 @@ def test_it_runs_over_stdio_in_both_eras(world: World, tmp_path: Any):
         assert child.effects == [REFUND | {"memo": era}]
 
 
-def test_a_message_delivered_twice_or_late_runs_it_once(approved: Approved, server: HttpUpstream):
+def test_a_message_delivered_twice_or_late_runs_it_once(approved: Approved, billing: HttpUpstream):
     call = approved()
 
     threads = [delivered(call) for _ in range(3)]
@@ -114,24 +88,26 @@ def test_a_message_delivered_twice_or_late_runs_it_once(approved: Approved, serv
     released(call)
 
     assert fresh(call).status == S.SUCCEEDED
-    assert server.effects == [REFUND]
+    assert billing.effects == [REFUND]
 
 
-def test_a_message_for_a_call_that_is_not_approved_does_nothing(world: World, server: HttpUpstream):
+def test_a_message_for_a_call_that_is_not_approved_does_nothing(
+    world: World, billing: HttpUpstream
+):
     for status in (S.PENDING, S.REJECTED, S.CANCELLED, S.VOID, S.CLAIMED, S.UNKNOWN):
         call = worlds.hold(world, arguments=REFUND | {"memo": status})
         call = worlds.walk(call, world, status)
 
         assert released(call).version == call.version
     release.release("0190a5a0-0000-7000-8000-000000000001")
-    assert server.posts == []
+    assert billing.posts == []
 
 
 def test_an_upstream_that_is_down_is_tried_again_later_and_later(
-    approved: Approved, server: HttpUpstream
+    approved: Approved, billing: HttpUpstream
 ):
     call = approved()
-    server.stop()
+    billing.stop()
     pauses: list[float] = []
     for _ in range(2):
         tried = until(lambda: _tried_again(call, len(pauses) + 1), "another try")
@@ -141,10 +117,10 @@ def test_an_upstream_that_is_down_is_tried_again_later_and_later(
         pauses.append((tried.not_before - tried.moved_at).total_seconds())
     assert pauses[1] > pauses[0] >= 0.9
 
-    server.start()
+    billing.start()
     until(lambda: released(call).status == S.SUCCEEDED, "that it runs")
 
-    assert server.effects == [REFUND]
+    assert billing.effects == [REFUND]
     assert story(call)[:4] == ["claimed", "approved", "claimed", "approved"]
 
 
@@ -154,29 +130,29 @@ def _tried_again(call: ToolCall, times: int) -> ToolCall | None:
 
 
 def test_a_definition_that_changed_upstream_voids_the_call_and_marks_the_tool(
-    approved: Approved, server: HttpUpstream
+    approved: Approved, billing: HttpUpstream
 ):
     call = approved()
-    server.tools = [definition("refund", description="Sends money anywhere."), TOOLS[1]]
+    billing.tools = [definition("refund", description="Sends money anywhere."), TOOLS[1]]
 
     call = released(call)
 
     assert call.status == S.VOID
     assert "definition changed" in call.status_reason
     assert Tool.objects.get(name="refund").effect == Tool.CHANGED
-    assert nothing_was_sent(server)
+    assert nothing_was_sent(billing)
 
 
-def test_a_tool_that_is_gone_upstream_voids_the_call(approved: Approved, server: HttpUpstream):
+def test_a_tool_that_is_gone_upstream_voids_the_call(approved: Approved, billing: HttpUpstream):
     call = approved()
-    server.tools = [TOOLS[1]]
+    billing.tools = [TOOLS[1]]
 
     assert released(call).status == S.VOID
     assert not Tool.objects.get(name="refund").is_listed
-    assert nothing_was_sent(server)
+    assert nothing_was_sent(billing)
 
 
-def test_another_address_voids_the_call(world: World, approved: Approved, server: HttpUpstream):
+def test_another_address_voids_the_call(world: World, approved: Approved, billing: HttpUpstream):
     call = approved()
     with servers.serving() as other:
         put(world.billing, other, "billing")
@@ -186,27 +162,27 @@ def test_another_address_voids_the_call(world: World, approved: Approved, server
         assert call.status == S.VOID
         assert "address" in call.status_reason
         assert other.calls == []
-        assert nothing_was_sent(server)
+        assert nothing_was_sent(billing)
 
 
 def test_another_credential_voids_the_call(
-    world: World, approved: Approved, server: HttpUpstream, monkeypatch: pytest.MonkeyPatch
+    world: World, approved: Approved, billing: HttpUpstream, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("OTHER_TOKEN", "x")
     call = approved()
     headers = {"headers": {"authorization": "Bearer ${OTHER_TOKEN}"}}
-    put(world.billing, server, "billing", write_credentials=headers)
+    put(world.billing, billing, "billing", write_credentials=headers)
 
     call = released(call)
 
     assert call.status == S.VOID
     assert "credential" in call.status_reason
-    assert nothing_was_sent(server)
+    assert nothing_was_sent(billing)
 
 
 @pytest.mark.parametrize("rule", [{"outcome": "deny"}, {"outcome": "hold", "quorum": 2}])
 def test_a_stricter_policy_voids_the_call(
-    approved: Approved, server: HttpUpstream, rule: dict[str, Any]
+    approved: Approved, billing: HttpUpstream, rule: dict[str, Any]
 ):
     call = approved()
     policy.load_rules({"rules": [{"name": "new", **rule}]}, source="test", actor=ACTOR)
@@ -215,19 +191,21 @@ def test_a_stricter_policy_voids_the_call(
 
     assert call.status == S.VOID
     assert "policy got stricter" in call.status_reason
-    assert nothing_was_sent(server)
+    assert nothing_was_sent(billing)
 
 
-def test_an_agent_paused_after_the_approval_sends_nothing(approved: Approved, server: HttpUpstream):
+def test_an_agent_paused_after_the_approval_sends_nothing(
+    approved: Approved, billing: HttpUpstream
+):
     call = approved()
     Agent.objects.update(is_paused=True)
 
     assert released(call).status == S.VOID
-    assert nothing_was_sent(server)
+    assert nothing_was_sent(billing)
 
 
 def test_an_upstream_switched_off_after_the_approval_gets_nothing(
-    approved: Approved, server: HttpUpstream
+    approved: Approved, billing: HttpUpstream
 ):
     call = approved()
     Upstream.objects.update(is_enabled=False)
@@ -236,67 +214,67 @@ def test_an_upstream_switched_off_after_the_approval_gets_nothing(
     call = released(call)
 
     assert call.status == S.VOID
-    assert server.posts == []
+    assert billing.posts == []
 
 
 def test_a_call_whose_time_runs_out_while_connecting_expires(
-    approved: Approved, server: HttpUpstream, settings: Any
+    approved: Approved, billing: HttpUpstream, settings: Any
 ):
     settings.RUN_WITHIN_SECONDS = 0
     call = approved(age=timedelta(hours=1) - timedelta(seconds=2))
-    server.ways["tools/list"] = servers.waits()
+    billing.ways["tools/list"] = servers.waits()
 
     running = delivered(call)
     until(lambda: fresh(call).status == S.CLAIMED, "the claim")
     until(lambda: now() > call.run_by_at, "the deadline")
-    server.gate.set()
+    billing.gate.set()
     running.join(20)
 
     assert fresh(call).status == S.EXPIRED
-    assert nothing_was_sent(server)
+    assert nothing_was_sent(billing)
 
 
 def test_no_answer_in_time_is_unknown_and_a_late_answer_settles_it(
-    approved: Approved, server: HttpUpstream, settings: Any
+    approved: Approved, billing: HttpUpstream, settings: Any
 ):
     settings.UPSTREAM_TIMEOUT_SECONDS = 1
-    server.ways["tools/call"] = servers.waits()
+    billing.ways["tools/call"] = servers.waits()
     call = approved()
 
     unknown = released(call)
 
     assert unknown.status == S.UNKNOWN
     assert "may have happened" in unknown.status_reason
-    server.gate.set()
+    billing.gate.set()
     until(lambda: fresh(call).status == S.SUCCEEDED, "the late answer")
     assert fresh(call).fence == unknown.fence
     assert story(call) == ["claimed", "dispatched", "unknown", "succeeded"]
-    assert len(server.calls) == 1
+    assert len(billing.calls) == 1
 
 
-def test_a_late_refusal_settles_it_too(approved: Approved, server: HttpUpstream, settings: Any):
+def test_a_late_refusal_settles_it_too(approved: Approved, billing: HttpUpstream, settings: Any):
     settings.UPSTREAM_TIMEOUT_SECONDS = 1
-    server.ways["tools/call"] = servers.waits(servers.fails(-32602))
+    billing.ways["tools/call"] = servers.waits(servers.fails(-32602))
     call = released(approved())
 
-    server.gate.set()
+    billing.gate.set()
 
     until(lambda: fresh(call).status == S.FAILED, "the late answer")
     assert fresh(call).failure_kind == ToolCall.Failure.UPSTREAM_ERROR
 
 
 def test_a_late_answer_does_not_overrule_a_person(
-    world: World, approved: Approved, server: HttpUpstream, settings: Any
+    world: World, approved: Approved, billing: HttpUpstream, settings: Any
 ):
     settings.UPSTREAM_TIMEOUT_SECONDS = 1
     settings.SETTLE_QUARANTINE_SECONDS = 0
-    server.ways["tools/call"] = servers.waits()
+    billing.ways["tools/call"] = servers.waits()
     call = released(approved())
     lifecycle.settle(call.pk, person=world.bo, outcome="not-ran", evidence="Looked.")
     settled = fresh(call)
 
-    server.gate.set()
-    until(lambda: server.effects, "the late effect")
+    billing.gate.set()
+    until(lambda: billing.effects, "the late effect")
     release.stop_claiming()
     release.wait_idle(5)
 
@@ -304,79 +282,79 @@ def test_a_late_answer_does_not_overrule_a_person(
 
 
 def test_the_worker_stops_claiming_and_waits_for_what_runs(
-    approved: Approved, server: HttpUpstream
+    approved: Approved, billing: HttpUpstream
 ):
-    server.ways["tools/call"] = servers.waits()
+    billing.ways["tools/call"] = servers.waits()
     first, second = approved(), approved(arguments=REFUND | {"memo": "second"})
     running = delivered(first)
-    until(lambda: server.calls, "the call")
+    until(lambda: billing.calls, "the call")
 
     release.stop_claiming()
 
     assert released(second).status == S.APPROVED
-    server.gate.set()
+    billing.gate.set()
     assert release.wait_idle(10) == 0
     running.join(10)
     assert fresh(first).status == S.SUCCEEDED
-    assert server.effects == [REFUND]
+    assert billing.effects == [REFUND]
 
 
 def test_what_still_runs_when_the_worker_has_to_go_is_counted(
-    approved: Approved, server: HttpUpstream
+    approved: Approved, billing: HttpUpstream
 ):
-    server.ways["tools/call"] = servers.waits()
+    billing.ways["tools/call"] = servers.waits()
     running = delivered(approved())
-    until(lambda: server.calls, "the call")
+    until(lambda: billing.calls, "the call")
 
     release.stop_claiming()
 
     assert release.wait_idle(0.1) == 1
-    server.gate.set()
+    billing.gate.set()
     running.join(20)
 
 
 def test_a_worker_that_stops_while_connecting_gives_the_call_back(
-    approved: Approved, server: HttpUpstream
+    approved: Approved, billing: HttpUpstream
 ):
-    server.ways["tools/list"] = servers.waits()
+    billing.ways["tools/list"] = servers.waits()
     call = approved()
     running = delivered(call)
     until(lambda: fresh(call).status == S.CLAIMED, "the claim")
 
     release.stop_claiming()
-    server.gate.set()
+    billing.gate.set()
     running.join(10)
 
     assert fresh(call).status == S.APPROVED
-    assert nothing_was_sent(server)
+    assert nothing_was_sent(billing)
 
 
 def test_no_more_releases_than_allowed_are_at_one_upstream(
-    approved: Approved, server: HttpUpstream, settings: Any
+    approved: Approved, billing: HttpUpstream, settings: Any
 ):
     settings.RELEASES_PER_UPSTREAM = 2
     release._work._releases = None  # it reads the setting once per upstream
-    server.ways["tools/call"] = servers.waits()
+    billing.ways["tools/call"] = servers.waits()
     calls = [approved(arguments=REFUND | {"memo": str(n)}) for n in range(5)]
 
     running = [delivered(call) for call in calls]
-    until(lambda: len(server.calls) == 2, "two calls")
+    until(lambda: len(billing.calls) == 2, "two calls")
 
     # The others are not claimed, so no lease of theirs runs out while they stand in line.
     states = sorted(fresh(call).status for call in calls)
     assert states == [S.APPROVED] * 3 + [S.DISPATCHED] * 2
-    server.gate.set()
+    billing.gate.set()
     for thread in running:
         thread.join(20)
     assert {fresh(call).status for call in calls} == {S.SUCCEEDED}
-    assert len(server.effects) == 5
+    assert len(billing.effects) == 5
 
 
 def test_a_lease_does_not_run_out_while_a_slow_upstream_lists(
-    approved: Approved, server: HttpUpstream, settings: Any
+    approved: Approved, billing: HttpUpstream, settings: Any
 ):
     settings.CLAIM_LEASE_SECONDS = 1
-    server.ways["tools/list"] = servers.waits()
+    billing.ways["tools/list"] = servers.waits()
     call = approved()
     running = delivered(call)
     until(lambda: fresh(call).status == S.CLAIMED, "the claim")
@@ -389,7 +367,7 @@ def test_a_lease_does_not_run_out_while_a_slow_upstream_lists(
         return time.monotonic() > end
 
     until(lapses, "three leases' time")
-    server.gate.set()
+    billing.gate.set()
     running.join(20)
 
     assert fresh(call).status == S.SUCCEEDED
@@ -397,26 +375,26 @@ def test_a_lease_does_not_run_out_while_a_slow_upstream_lists(
 
 
 def test_refresh_reads_the_list_with_the_write_credentials(
-    world: World, server: HttpUpstream, monkeypatch: pytest.MonkeyPatch
+    world: World, billing: HttpUpstream, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("WRITE_TOKEN", "secret")
     headers = {"headers": {"authorization": "Bearer ${WRITE_TOKEN}"}}
-    upstream = put(world.billing, server, "billing", write_credentials=headers)
-    server.tools = [*TOOLS, definition("close_account")]
+    upstream = put(world.billing, billing, "billing", write_credentials=headers)
+    billing.tools = [*TOOLS, definition("close_account")]
 
     release.refresh(upstream.pk)
 
     assert set(Tool.objects.get(name="close_account").listed_digests) == {"write"}
-    assert {post.headers.get("authorization") for post in server.posts} == {"Bearer secret"}
+    assert {post.headers.get("authorization") for post in billing.posts} == {"Bearer secret"}
 
 
 def test_refresh_of_an_upstream_that_is_gone_or_down_ends_quietly(
-    world: World, server: HttpUpstream
+    world: World, billing: HttpUpstream
 ):
-    server.stop()
+    billing.stop()
 
     release.refresh(world.upstream.pk)
     release.refresh(10_000)
 
     assert "cannot be reached" in Upstream.objects.get(name="billing").list_error
-    server.start()
+    billing.start()

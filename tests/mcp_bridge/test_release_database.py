@@ -6,7 +6,7 @@ confirmation is lost is made by the driver's wrapper, after it has committed.
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlunsplit
 
@@ -16,41 +16,18 @@ from django.db import OperationalError, connection
 from django.db.backends.base import base
 
 from approvals.models import Dispatch, ToolCall
-from mcp_bridge import release, threads
+from mcp_bridge import release
 from mcp_bridge.upstreams.releasing import Releases
 from tests.support import upstreams as servers
-from tests.support import world as worlds
-from tests.support.asking import put
 from tests.support.running import until
 from tests.support.upstreams import HttpUpstream
-from tests.support.world import REFUND, World
+from tests.support.world import REFUND
 
 S = ToolCall.Status
 Approved = Callable[..., ToolCall]
 
 
-@pytest.fixture(autouse=True)
-def _worker(world: World) -> Iterator[None]:
-    yield
-    release.stop_claiming()
-    release.wait_idle(10)
-    release._work.is_stopping = False
-    asyncio.run(threads.close())
-
-
-@pytest.fixture
-def server(world: World) -> Iterator[HttpUpstream]:
-    with servers.serving() as upstream:
-        put(world.billing, upstream, "billing")
-        yield upstream
-
-
-@pytest.fixture
-def approved(world: World, server: HttpUpstream) -> Approved:
-    def make(**options: Any) -> ToolCall:
-        return worlds.walk(worlds.hold(world, **options), world, S.APPROVED)
-
-    return make
+pytestmark = pytest.mark.usefixtures("worker")
 
 
 def fresh(call: ToolCall) -> ToolCall:
@@ -78,7 +55,7 @@ def breaks_the_commit_of_a_dispatch(
 
 
 def test_a_dispatch_that_was_committed_without_word_of_it_sends_nothing(
-    approved: Approved, server: HttpUpstream, monkeypatch: pytest.MonkeyPatch
+    approved: Approved, billing: HttpUpstream, monkeypatch: pytest.MonkeyPatch
 ):
     call = approved()
     broken = breaks_the_commit_of_a_dispatch(monkeypatch, is_committed=True)
@@ -89,11 +66,11 @@ def test_a_dispatch_that_was_committed_without_word_of_it_sends_nothing(
     call = fresh(call)
     assert (call.status, call.failure_kind) == (S.FAILED, ToolCall.Failure.NOT_SENT)
     assert Dispatch.objects.count() == 1
-    assert server.calls == []
+    assert billing.calls == []
 
 
 def test_a_dispatch_that_was_not_committed_sends_nothing_and_is_tried_again(
-    approved: Approved, server: HttpUpstream, monkeypatch: pytest.MonkeyPatch
+    approved: Approved, billing: HttpUpstream, monkeypatch: pytest.MonkeyPatch
 ):
     call = approved()
     broken = breaks_the_commit_of_a_dispatch(monkeypatch, is_committed=False)
@@ -102,10 +79,10 @@ def test_a_dispatch_that_was_not_committed_sends_nothing_and_is_tried_again(
 
     assert broken
     assert fresh(call).status == S.APPROVED
-    assert server.calls == []
+    assert billing.calls == []
     assert not Dispatch.objects.exists()
     until(lambda: _released(call).status == S.SUCCEEDED, "that it runs")
-    assert server.effects == [REFUND]
+    assert billing.effects == [REFUND]
 
 
 def _released(call: ToolCall) -> ToolCall:
@@ -115,7 +92,7 @@ def _released(call: ToolCall) -> ToolCall:
 
 @pytest.mark.postgres
 def test_a_session_that_the_server_ends_at_the_commit_sends_nothing(
-    approved: Approved, server: HttpUpstream
+    approved: Approved, billing: HttpUpstream
 ):
     """The real thing: a deferred trigger ends its own session while the dispatch is committed."""
     call = approved()
@@ -133,14 +110,14 @@ def test_a_session_that_the_server_ends_at_the_commit_sends_nothing(
             cursor.execute("DROP FUNCTION end_session CASCADE")
 
     assert fresh(call).status == S.APPROVED
-    assert server.calls == []
+    assert billing.calls == []
     until(lambda: _released(call).status == S.SUCCEEDED, "that it runs")
-    assert server.effects == [REFUND]
+    assert billing.effects == [REFUND]
 
 
 @pytest.mark.postgres
 def test_a_database_that_goes_away_during_the_call_does_not_cost_the_outcome(
-    approved: Approved, server: HttpUpstream
+    approved: Approved, billing: HttpUpstream
 ):
     call = approved()
     ended = []
@@ -156,7 +133,7 @@ def test_a_database_that_goes_away_during_the_call_does_not_cost_the_outcome(
             )  # fmt: skip
         servers.answers(handler, post)
 
-    server.ways["tools/call"] = ends_every_session
+    billing.ways["tools/call"] = ends_every_session
     with connection.cursor() as cursor:
         cursor.execute("SELECT 'KEEP THIS ONE'")
 
@@ -164,7 +141,7 @@ def test_a_database_that_goes_away_during_the_call_does_not_cost_the_outcome(
 
     assert len(ended) >= 1
     assert fresh(call).status == S.SUCCEEDED
-    assert len(server.calls) == 1
+    assert len(billing.calls) == 1
 
 
 def _address() -> str:
@@ -175,7 +152,7 @@ def _address() -> str:
 
 
 def test_two_workers_that_are_woken_for_one_call_send_it_once(
-    approved: Approved, server: HttpUpstream
+    approved: Approved, billing: HttpUpstream
 ):
     rounds = 5
     calls = [approved(arguments=REFUND | {"memo": str(n)}) for n in range(rounds)]
@@ -195,5 +172,5 @@ def test_two_workers_that_are_woken_for_one_call_send_it_once(
         worker.join(60)
 
     assert {fresh(call).status for call in calls} == {S.SUCCEEDED}
-    assert sorted(effect["memo"] for effect in server.effects) == [str(n) for n in range(rounds)]
+    assert sorted(effect["memo"] for effect in billing.effects) == [str(n) for n in range(rounds)]
     assert Dispatch.objects.count() == rounds
