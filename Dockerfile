@@ -16,6 +16,7 @@ COPY config config
 COPY approvals approvals
 COPY mcp_bridge mcp_bridge
 COPY templates templates
+COPY locale locale
 RUN python -m compileall -q config approvals mcp_bridge
 USER countersign
 EXPOSE 8000 8001

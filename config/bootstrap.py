@@ -65,9 +65,9 @@ def _data_folder(value: str) -> Path:
 
 
 def requirements_for(arguments: list[str]) -> Path:
-    """Return the lock file that the command needs: tests need more than the product does."""
-    is_test = arguments[1:2] == ["test"]
-    return ROOT / ("requirements-dev.txt" if is_test else "requirements.txt")
+    """Return the lock file that a command needs: what tries and measures needs more."""
+    is_development = arguments[1:2] in (["test"], ["benchmark"], ["fault_run"])
+    return ROOT / ("requirements-dev.txt" if is_development else "requirements.txt")
 
 
 def use(environment: Environment, requirements: Path) -> None:

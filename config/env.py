@@ -3,8 +3,12 @@
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import urlsplit
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 class ConfigurationError(Exception):
@@ -38,6 +42,21 @@ def flag(name: str) -> bool:
 def words(name: str) -> list[str]:
     """Return the comma-separated parts of the variable."""
     return [part.strip() for part in text(name).split(",") if part.strip()]
+
+
+def failpoints(public_url: str) -> str:
+    """Return COUNTERSIGN_FAILPOINTS, where nobody but this machine is served.
+
+    Raises:
+        ConfigurationError: this is production, and must not break on purpose.
+    """
+    raw, address = text("COUNTERSIGN_FAILPOINTS"), urlsplit(public_url)
+    if raw and (address.scheme == "https" or address.hostname not in _THIS_MACHINE):
+        raise ConfigurationError(
+            "COUNTERSIGN_FAILPOINTS is for tests of faults, and PUBLIC_URL says that this is no"
+            " test: unset it."
+        )
+    return raw
 
 
 def data_folder() -> Path:

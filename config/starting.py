@@ -16,6 +16,7 @@ from django.db import DatabaseError
 
 from approvals import guards, lifecycle
 from approvals.models import ToolCall, database_now
+from config import logs
 
 S = ToolCall.Status
 
@@ -140,7 +141,7 @@ def log_to(folder: Path) -> Path:
     path = folder / "logs" / "countersign.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(path, maxBytes=10_000_000, backupCount=3)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(logs.formatter(settings.LOG_FORMAT))
     handler.setLevel(logging.INFO)
     logging.getLogger().addHandler(handler)
     return path

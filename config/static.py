@@ -1,5 +1,8 @@
 """Serves static files; every one is small, so it is read whole instead of streamed."""
 
+import gzip
+from functools import lru_cache
+
 from django.http import HttpRequest, HttpResponse
 from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
@@ -20,4 +23,16 @@ class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]  # whitenoise has
         del response["Content-Type"]
         for key, value in found.headers:
             response[key] = value
+        is_text = request.path.endswith((".css", ".js", ".svg"))
+        if found.status == 200 and body and is_text and "Content-Encoding" not in response:
+            response["Vary"] = "Accept-Encoding"
+            if "gzip" in request.headers.get("Accept-Encoding", ""):
+                response.content = _compressed(body)
+                response["Content-Encoding"] = "gzip"
+                response["Content-Length"] = str(len(response.content))
         return response
+
+
+@lru_cache(maxsize=64)
+def _compressed(body: bytes) -> bytes:
+    return gzip.compress(body, mtime=0)
