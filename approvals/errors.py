@@ -1,15 +1,17 @@
-"""Every refusal Countersign gives, as one tree; anybody may import this, it imports nothing.
+"""Every refusal Countersign gives, as one tree; anybody may import this, it imports only phrases.
 
-The docstring of a class is its default message. Its `code` is stable and is what scripts compare;
-agents see the codes invalid_input, not_found, not_allowed, rate_limited, queue_full,
-temporarily_unavailable, upstream_error, definition_changed, idempotency_mismatch, expired and void
-(the kinds rejected, cancelled and outcome_unknown are ends of a call, told from its row).
+What a class `says` is its default message: in English for agents and scripts, translated by pages.
+Its `code` is stable and is what scripts compare; agents see the codes invalid_input, not_found,
+not_allowed, rate_limited, queue_full, temporarily_unavailable, upstream_error, definition_changed,
+idempotency_mismatch, expired and void (the kinds rejected, cancelled and outcome_unknown are ends
+of a call, told from its row).
 """
+
+from approvals.phrases import Phrase, phrase
 
 
 class ApprovalsError(Exception):
-    """The request could not be carried out."""
-
+    says: Phrase = phrase("The request could not be carried out.")
     code: str = "error"
     http_status: int = 500
     # True: the same request, sent again later, may succeed.
@@ -26,13 +28,12 @@ class ApprovalsError(Exception):
         """Say what went wrong.
 
         Args:
-            message: for the person or model that reads it; the class's docstring when empty.
+            message: for the person or model that reads it; what the class `says` when empty.
             path: the place in the input, as a JSON path such as `$.items[3].amount`.
             call_id: the call it is about; kept as text.
             retry_after_seconds: when asking again first makes sense.
         """
-        # Docstrings are gone under `python -OO`; the code is then all there is to say.
-        self.message = message or " ".join((type(self).__doc__ or self.code).split())
+        self.message = message or self.says
         super().__init__(self.message)
         self.path = path
         self.call_id = None if call_id is None else str(call_id)
@@ -54,8 +55,7 @@ class ApprovalsError(Exception):
 
 
 class InvalidInput(ApprovalsError):
-    """The input is not valid."""
-
+    says = phrase("The input is not valid.")
     code = "invalid_input"
     http_status = 400
     path: str
@@ -85,133 +85,117 @@ class InvalidInput(ApprovalsError):
 
 
 class NotFound(ApprovalsError):
-    """There is nothing by that name or id, or it is not yours to see."""
-
+    says = phrase("There is nothing by that name or id, or it is not yours to see.")
     code = "not_found"
     http_status = 404
 
 
 class NotAllowed(ApprovalsError):
-    """You may see this, but it is not yours to do."""
-
+    says = phrase("You may see this, but it is not yours to do.")
     code = "not_allowed"
     http_status = 403
 
 
 class Conflict(ApprovalsError):
-    """The call is no longer in the state this needs."""
-
+    says = phrase("The call is no longer in the state this needs.")
     code = "conflict"
     http_status = 409
 
 
 class IllegalMove(Conflict):
-    """No arrow leads from the call's state to that one."""
-
+    says = phrase("No arrow leads from the call's state to that one.")
     code = "illegal_move"
 
 
 class LostRace(Conflict):
-    """Somebody else changed the call in the same moment; read it again."""
-
+    says = phrase("Somebody else changed the call in the same moment; read it again.")
     code = "lost_race"
 
 
 class StaleBinding(Conflict):
-    """The page showed something other than what would run now; read it again, then decide."""
-
+    says = phrase(
+        "The page showed something other than what would run now; read it again, then decide."
+    )
     code = "stale_binding"
 
 
 class LookAgain(Conflict):
-    """Look again: this form was never shown to you, or only this very moment."""
-
+    says = phrase("Look again: this form was never shown to you, or only this very moment.")
     code = "look_again"
 
 
 class AlreadyDecided(Conflict):
-    """You have already decided on this call."""
-
+    says = phrase("You have already decided on this call.")
     code = "already_decided"
 
 
 class CallSettled(Conflict):
-    """The call is settled; nothing can change it any more."""
-
+    says = phrase("The call is settled; nothing can change it any more.")
     code = "settled"
 
 
 class CallExpired(Conflict):
-    """The call's time is over."""
-
+    says = phrase("The call's time is over.")
     code = "expired"
 
 
 class QuarantineRunning(Conflict):
-    """It is too early to settle this call: its answer may still arrive."""
-
+    says = phrase("It is too early to settle this call: its answer may still arrive.")
     code = "quarantine"
     retryable = True
 
 
 class IdempotencyMismatch(Conflict):
-    """This idempotency key was used before, with another tool or other arguments."""
-
+    says = phrase("This idempotency key was used before, with another tool or other arguments.")
     code = "idempotency_mismatch"
 
 
 class BindingBroken(Conflict):
-    """What would run is no longer what people were asked about."""
-
+    says = phrase("What would run is no longer what people were asked about.")
     code = "void"
 
 
 class FenceLost(Conflict):
-    """Another worker has claimed this call since; this one may no longer act for it."""
-
+    says = phrase("Another worker has claimed this call since; this one may no longer act for it.")
     code = "fence_lost"
 
 
 class DefinitionChanged(ApprovalsError):
-    """The tool's definition changed; list the tools again and look at it before you call it."""
-
+    says = phrase(
+        "The tool's definition changed; list the tools again and look at it before you call it."
+    )
     code = "definition_changed"
     http_status = 409
     retryable = True
 
 
 class RateLimited(ApprovalsError):
-    """Too many requests in too short a time."""
-
+    says = phrase("Too many requests in too short a time.")
     code = "rate_limited"
     http_status = 429
     retryable = True
 
 
 class QueueFull(ApprovalsError):
-    """Too many calls are waiting for people already."""
-
+    says = phrase("Too many calls are waiting for people already.")
     code = "queue_full"
     http_status = 429
     retryable = True
 
 
 class TemporarilyUnavailable(ApprovalsError):
-    """This cannot be done right now; nothing was changed."""
-
+    says = phrase("This cannot be done right now; nothing was changed.")
     code = "temporarily_unavailable"
     http_status = 503
     retryable = True
 
 
 class UpstreamError(ApprovalsError):
-    """The upstream server gave no usable answer."""
-
+    says = phrase("The upstream server gave no usable answer.")
     code = "upstream_error"
     http_status = 502
 
 
 class Misconfigured(ApprovalsError):
-    """Countersign is not configured for this; an operator has to look."""
-
+    says = phrase("Countersign is not configured for this; an operator has to look.")
     code = "configuration"

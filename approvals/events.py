@@ -16,7 +16,9 @@ from uuid import UUID
 from celery import current_app
 from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import transaction
+from kombu import Connection
 
+from approvals import failpoints
 from approvals.models import ToolCall
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,15 @@ def release_queue(domain_name: str) -> str:
     return f"release.{domain_name}"
 
 
+def messages_waiting(queue: str, broker: Connection) -> int:
+    """Return how many messages wait in a queue of the workers."""
+    channel: Any = broker.default_channel
+    try:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+    except broker.channel_errors:
+        return 0  # nobody has used that queue yet
+
+
 def publish_on_commit(call: ToolCall) -> None:
     """Announce, once the open transaction is committed, that a call is what it is now."""
     # Read now: one transaction may move a call twice, and each move has its own hint.
@@ -56,6 +67,7 @@ def publish_on_commit(call: ToolCall) -> None:
     domain_name = call.domain.name if is_ready else ""
 
     def publish() -> None:
+        failpoints.hit("outbox")
         _hints.send(_tell(messages))
         if is_ready:
             wake_release(call.pk, domain_name)

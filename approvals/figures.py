@@ -4,13 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from approvals.phrases import Phrase, phrase
+
 MOST_SPANS = 31  # bars that can still be told apart on a phone
 # Upper ends in seconds of how long people took; the first is what nobody reads in.
 EDGES = (5, 10, 30, 60, 120, 300, 900, 1800)
-EDGE_WORDS = ("5 s", "10 s", "30 s", "1 min", "2 min", "5 min", "15 min", "30 min")
+EDGE_WORDS = (
+    phrase("5 s"), phrase("10 s"), phrase("30 s"), phrase("1 min"), phrase("2 min"),
+    phrase("5 min"), phrase("15 min"), phrase("30 min"),
+)  # fmt: skip
 BUCKET_WORDS = (
-    "under 5 s", "5 to 10 s", "10 to 30 s", "30 to 60 s", "1 to 2 min", "2 to 5 min",
-    "5 to 15 min", "15 to 30 min", "over 30 min",
+    phrase("under 5 s"), phrase("5 to 10 s"), phrase("10 to 30 s"), phrase("30 to 60 s"),
+    phrase("1 to 2 min"), phrase("2 to 5 min"), phrase("5 to 15 min"), phrase("15 to 30 min"),
+    phrase("over 30 min"),
 )  # fmt: skip
 _FEW = 10  # decisions; fewer say nothing about anybody
 _HASTY_MEDIAN = 15  # seconds
@@ -23,21 +29,6 @@ class Span:
 
     first: date
     last: date
-
-    @property
-    def words(self) -> str:
-        """Return them as people write them: "20 Nov", "16 to 20 Nov", "26 Oct to 1 Nov"."""
-        if self.first == self.last:
-            return day_words(self.first)
-        is_one_month = (self.first.year, self.first.month) == (self.last.year, self.last.month)
-        return (
-            f"{self.first.day if is_one_month else day_words(self.first)} to {day_words(self.last)}"
-        )
-
-
-def day_words(day: date) -> str:
-    """Return a day without its year: "5 Nov"."""
-    return day.strftime("%-d %b")
 
 
 def spans(first: date, last: date) -> list[Span]:
@@ -94,7 +85,7 @@ def ticks(most: float) -> list[int]:
     return list(range(0, max(step, int(most)) + 1, step))
 
 
-def signs(seconds: Mapping[int, int], rejected: int) -> list[str]:
+def signs(seconds: Mapping[int, int], rejected: int) -> list[Phrase]:
     """Return what in somebody's decisions looks as if calls were not read; none of fewer than ten.
 
     Args:
@@ -106,22 +97,26 @@ def signs(seconds: Mapping[int, int], rejected: int) -> list[str]:
         return []
     found = []
     if median < _HASTY_MEDIAN:
-        found.append(f"median {median} s")
+        found.append(phrase("median %(seconds)s s", seconds=median))
     if hasty(seconds) >= _HASTY_SHARE * decisions:
-        found.append(f"{hasty(seconds)} of {decisions} in under 5 s")
+        part = hasty(seconds)
+        found.append(phrase("%(part)s of %(all)s in under 5 s", part=part, all=decisions))
     if found and not rejected:
-        found.append("nothing rejected")
+        found.append(phrase("nothing rejected"))
     return found
 
 
-def change_words(now: int, before: int, days: int) -> str:
+def change_words(now: int, before: int, days: int) -> Phrase:
     """Return how a number compares with the same number of days before: "8 % more than …"."""
     if not before:
-        return f"none in the {days} days before"
+        return phrase("none in the %(days)s days before", days=days)
     percent = round(100 * (now - before) / before)
     if not percent:
-        return f"as many as in the {days} days before"
-    return f"{abs(percent):,} % {'more' if percent > 0 else 'fewer'} than in the {days} days before"
+        return phrase("as many as in the %(days)s days before", days=days)
+    share = f"{abs(percent):,} %"
+    if percent > 0:
+        return phrase("%(share)s more than in the %(days)s days before", share=share, days=days)
+    return phrase("%(share)s fewer than in the %(days)s days before", share=share, days=days)
 
 
 def peak(values: Sequence[int]) -> int:

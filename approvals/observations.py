@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 from uuid import UUID
@@ -159,7 +159,8 @@ def _record(stream: str, code: str, actor: str, data: dict[str, object]) -> None
 
 
 def _facts(entry: ReadEntry) -> dict[str, object]:
-    facts = asdict(entry) | {"at": rfc3339(entry.at)}
+    # Not `asdict`: copying deeply what cannot change would be a fifth of what an event costs.
+    facts = vars(entry) | {"at": rfc3339(entry.at)}
     return {key: value for key, value in facts.items() if key != "agent"}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from approvals.canonical import digest_of, path_of
 from approvals.errors import InvalidInput
+from approvals.phrases import Phrase, phrase, phrases
 
 MAX_RULES = 1_000
 MAX_QUORUM = 20
@@ -145,42 +146,65 @@ def stricter(now: Ruling, *, approvals: int) -> bool:
     return now.outcome == Outcome.DENY or now.quorum > approvals
 
 
-def to_sentence(rule: Rule) -> str:
+def to_sentence(rule: Rule) -> Phrase:
     """Return a rule in words: "Hold billing__refund for 2 approvers within 30 minutes"."""
-    parts = [rule.outcome.value.capitalize(), _subject(rule)]
+    subject = to_clause(rule)
+    if rule.outcome == Outcome.ALLOW:
+        return phrase("Allow %(calls)s", calls=subject)
+    if rule.outcome == Outcome.DENY:
+        return phrase("Deny %(calls)s", calls=subject)
+    return phrase("Hold %(calls)s", calls=subject)
+
+
+def to_clause(rule: Rule) -> Phrase:
+    """Return a rule without its verb, which a page may show apart."""
+    subject = _subject(rule)
     if rule.agent:
-        parts.append(f"by {rule.agent}")
+        subject = phrase("%(calls)s by %(agent)s", calls=subject, agent=rule.agent)
     if rule.domain:
-        parts.append(f"in {rule.domain}")
-    if rule.outcome == Outcome.HOLD:
-        people = "1 approver" if rule.quorum == 1 else f"{rule.quorum} approvers"
-        parts.append(f"for {people} within {_span(rule.expires_seconds)}")
-    return " ".join(parts)
+        subject = phrase("%(calls)s in %(domain)s", calls=subject, domain=rule.domain)
+    if rule.outcome != Outcome.HOLD:
+        return subject
+    people = phrases("%(number)s approver", "%(number)s approvers", rule.quorum, number=rule.quorum)
+    span = _span(rule.expires_seconds)
+    return phrase(
+        "%(calls)s for %(people)s within %(time)s", calls=subject, people=people, time=span
+    )
 
 
-def _subject(rule: Rule) -> str:
+def _subject(rule: Rule) -> Phrase:
     is_allow = rule.outcome == Outcome.ALLOW
     if not rule.effect and not rule.tool:
-        return "reads" if is_allow else "everything"
+        return phrase("reads") if is_allow else phrase("everything")
     if not rule.effect:
-        return rule.tool
-    words = {
-        Effect.READ: "reads",
-        Effect.WRITE: "writes" if is_allow else "writes and unreviewed calls",
-        Effect.DESTRUCTIVE: "destructive calls" + ("" if is_allow else " and unreviewed calls"),
-        Effect.UNREVIEWED: "calls of unreviewed tools",
-        Effect.CHANGED: "calls of changed tools",
-    }[Effect(rule.effect)]
-    return f"{words} through {rule.tool}" if rule.tool else words
+        return Phrase(rule.tool)
+    words = (_ALLOWED if is_allow else _CAUGHT)[Effect(rule.effect)]
+    return phrase("%(calls)s through %(tool)s", calls=words, tool=rule.tool) if rule.tool else words
 
 
-def _span(seconds: int) -> str:
+_ALLOWED = {
+    Effect.READ: phrase("reads"),
+    Effect.WRITE: phrase("writes"),
+    Effect.DESTRUCTIVE: phrase("destructive calls"),
+    Effect.UNREVIEWED: phrase("calls of unreviewed tools"),
+    Effect.CHANGED: phrase("calls of changed tools"),
+}
+_CAUGHT = _ALLOWED | {
+    Effect.WRITE: phrase("writes and unreviewed calls"),
+    Effect.DESTRUCTIVE: phrase("destructive calls and unreviewed calls"),
+}
+
+
+def _span(seconds: int) -> Phrase:
     # At least two of a larger unit: "60 minutes" compares better with "90 minutes" than "1 hour".
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds % size == 0 and (seconds >= 2 * size or unit == "minute"):
-            number = seconds // size
-            return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
-    return f"{seconds} seconds"
+    if seconds % 86400 == 0 and seconds >= 2 * 86400:
+        return phrase("%(days)s days", days=seconds // 86400)
+    if seconds % 3600 == 0 and seconds >= 2 * 3600:
+        return phrase("%(hours)s hours", hours=seconds // 3600)
+    if seconds % 60 == 0:
+        minutes = seconds // 60
+        return phrases("%(minutes)s minute", "%(minutes)s minutes", minutes, minutes=minutes)
+    return phrase("%(seconds)s seconds", seconds=seconds)
 
 
 # -- reading a file ------------------------------------------------------------------------------

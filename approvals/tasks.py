@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from celery import current_app, shared_task
 from django.conf import settings
 from django.db import OperationalError
-from django.db.models import Q, QuerySet
-from kombu import Connection
+from django.db.models import F, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 from kombu.exceptions import OperationalError as BrokerError
 
 from approvals import events, lifecycle, observations
@@ -91,7 +90,7 @@ def _wake(now: datetime) -> None:
         Q(not_before=None) | Q(not_before__lte=now), status=S.APPROVED, run_by_at__gt=now
     )
     # One second's grace: a call approved just now has its own message under way.
-    ready = ready.filter(moved_at__lte=now - timedelta(seconds=1)).order_by("moved_at")
+    ready = ready.filter(moved_at__lte=now - timedelta(seconds=1))
     domains = list(Domain.objects.filter(pk__in=ready.values("domain_id")))
     if not domains:
         return
@@ -99,24 +98,31 @@ def _wake(now: datetime) -> None:
         unreachable: tuple[type[BaseException], ...] = (BrokerError, *broker.connection_errors)
         try:
             broker.ensure_connection(max_retries=1, timeout=_BROKER_SECONDS)
-            room = {domain: _WAKES_PER_DOMAIN - _waiting(domain, broker) for domain in domains}
+            room = {
+                domain: _WAKES_PER_DOMAIN
+                - events.messages_waiting(events.release_queue(domain.name), broker)
+                for domain in domains
+            }
         except unreachable as error:
             log.warning("Releases were not woken (%s); the next sweep tries again.", error)
             return
     for domain in domains:
-        waiting = ready.filter(domain=domain).values_list("pk", flat=True)
-        for call_id in waiting[: max(0, room[domain])]:
+        for call_id in _in_turn(ready.filter(domain=domain))[: max(0, room[domain])]:
             events.wake_release(call_id, domain.name)
 
 
-def _waiting(domain: Domain, broker: Connection) -> int:
-    """Return how many messages wait for the workers of a domain."""
-    channel: Any = broker.default_channel
-    try:
-        queue = events.release_queue(domain.name)
-        return int(channel.queue_declare(queue, passive=True).message_count)
-    except broker.channel_errors:
-        return 0  # nobody has used that queue yet
+def _in_turn(ready: QuerySet[ToolCall]) -> QuerySet[ToolCall, UUID]:
+    """Return ready calls, of each agent at each upstream the oldest first, then the second.
+
+    By age alone, an agent with many calls or an upstream that is down would keep others from being
+    woken at all.
+    """
+    turn = Window(
+        RowNumber(),
+        partition_by=[F("upstream_id"), F("agent_id")],
+        order_by=[F("moved_at").asc(), F("pk").asc()],
+    )
+    return ready.annotate(turn=turn).order_by("turn", "moved_at").values_list("pk", flat=True)
 
 
 class _Published:

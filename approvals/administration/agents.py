@@ -14,9 +14,10 @@ from approvals.administration.writing import hold_to_rules, note
 from approvals.errors import Conflict, InvalidInput, NotFound
 from approvals.models import Agent, AgentKey, Person, database_now
 from approvals.models.agents import READ, WRITE
+from approvals.phrases import phrase
 
 MAX_GRACE_SECONDS = 600  # no client and no proxy keeps a request open for longer
-_NAME = "1 to 64 lower-case letters, digits or . _ -, and begin with a letter or digit"
+_NAME = phrase("1 to 64 lower-case letters, digits or . _ -, and begin with a letter or digit")
 
 
 @transaction.atomic
@@ -40,11 +41,12 @@ def create_agent(
     """
     unknown = set(effects) - {READ, WRITE}
     if unknown or not effects:
-        raise InvalidInput("Effects are read, write or both.", path="$.effects")
+        raise InvalidInput(phrase("Effects are read, write or both."), path="$.effects")
     if not domains:
-        raise InvalidInput("An agent needs at least one domain.", path="$.domains")
+        raise InvalidInput(phrase("An agent needs at least one domain."), path="$.domains")
     if not 0 <= grace_seconds <= MAX_GRACE_SECONDS:
-        raise InvalidInput(f"must be from 0 to {MAX_GRACE_SECONDS} seconds", path="$.grace_seconds")
+        told = phrase("must be from 0 to %(most)s seconds", most=MAX_GRACE_SECONDS)
+        raise InvalidInput(told, path="$.grace_seconds")
     agent = Agent(
         name=name,
         owner=owner,
@@ -85,9 +87,9 @@ def create_key(
     """
     Agent.objects.select_for_update().get(pk=agent.pk)  # two forms sent at once queue up here
     if after is not None and after != newest_key(agent):
-        raise Conflict("The keys of this agent have changed since this form was opened.")
+        raise Conflict(phrase("The keys of this agent have changed since this form was opened."))
     if expires_at is not None and expires_at <= database_now():
-        raise InvalidInput("must be in the future", path="$.expires_at")
+        raise InvalidInput(phrase("must be in the future"), path="$.expires_at")
     canonical.check(label)  # no control character a database cannot keep
     prefix, secret = secrets.token_hex(5), secrets.token_urlsafe(32)
     key = AgentKey(
@@ -124,7 +126,7 @@ def revoke_key(prefix: str, *, actor: str) -> AgentKey:
     """
     key = AgentKey.objects.select_related("agent").filter(prefix=prefix, revoked_at=None).first()
     if key is None:
-        raise NotFound(f"There is no key {prefix!r} to revoke.")
+        raise NotFound(phrase("There is no key %(key)s to revoke.", key=repr(prefix)))
     key.revoked_at = database_now()
     key.save(update_fields=["revoked_at"])
     note(f"agent:{key.agent.name}", "key.revoked", actor=actor, prefix=prefix)

@@ -22,9 +22,10 @@ from approvals.models import (
     database_now,
 )
 from approvals.models.catalog import RESERVED_DOMAINS
+from approvals.phrases import phrase
 
 MAX_DEFINITION_BYTES = 64 * 1024
-_DOMAIN_NAME = "2 to 31 lower-case letters, digits or hyphens, and begin with a letter"
+_DOMAIN_NAME = phrase("2 to 31 lower-case letters, digits or hyphens, and begin with a letter")
 _UPSTREAM_NAME = "1 to 40 lower-case letters, digits or hyphens, and not begin with a hyphen"
 _UNLOOKED = ("launch", "write_credentials", "dropped_tools", "server_info")  # objects of ours
 PLAIN = "plain"  # the credential set of reads, and of everything where there is no other
@@ -86,7 +87,7 @@ def create_domain(
     domain = Domain.objects.filter(name=name, purpose="").first() or Domain(name=name)
     domain.purpose, domain.owner, domain.four_eyes = purpose, owner, four_eyes
     if name in RESERVED_DOMAINS:
-        raise InvalidInput(f"{name!r} is reserved", path="$.name")
+        raise InvalidInput(phrase("%(name)s is reserved", name=repr(name)), path="$.name")
     hold_to_rules(domain, words={"name": _DOMAIN_NAME})
     domain.save()
     ApproverGroup.objects.get_or_create(domain=domain, name="approvers")
@@ -110,7 +111,8 @@ def ensure_domain(name: str, *, actor: str) -> tuple[Domain, bool]:
         return create_domain(name, purpose="", owner=None, actor=actor), True
     except InvalidInput as error:
         # Whoever names a domain while creating something else has given two names.
-        told = f"the name of domain {name!r} {error.problems[0]['message']}"
+        why = error.problems[0]["message"]
+        told = phrase("the name of domain %(name)s %(why)s", name=repr(name), why=why)
         raise InvalidInput(told, path="$.domains") from None
 
 
@@ -207,10 +209,10 @@ def review_tool(
         InvalidInput: no such effect. DefinitionChanged: it is not the one they saw any more.
     """
     if effect not in Tool.Effect.values:
-        raise InvalidInput("The effect is read, write or destructive.", path="$.effect")
+        raise InvalidInput(phrase("The effect is read, write or destructive."), path="$.effect")
     tool = Tool.objects.select_for_update(of=("self",)).select_related("upstream").get(pk=tool.pk)
     if digest and digest != tool.definition_digest:
-        raise DefinitionChanged("The definition changed since it was shown; read it again.")
+        raise DefinitionChanged(phrase("The definition changed since it was shown; read it again."))
     tool.reviewed_effect, tool.reviewed_digest = effect, tool.definition_digest
     tool.reviewed_by, tool.reviewed_at = person, database_now()
     tool.save()

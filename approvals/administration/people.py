@@ -13,6 +13,7 @@ from approvals.administration.catalog import add_approvers, ensure_domain
 from approvals.administration.writing import hold_to_rules, note
 from approvals.errors import InvalidInput
 from approvals.models import Person
+from approvals.phrases import phrase
 
 ROLES = ("approver", "auditor", "admin")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@.+_-]{0,63}")
@@ -72,7 +73,7 @@ def get_person(name: str) -> Person:
     """
     person = Person.objects.filter(username=name, is_active=True).first()
     if person is None:
-        raise InvalidInput(f"There is no person called {name!r}.", path="$")
+        raise InvalidInput(phrase("There is no person called %(name)s.", name=repr(name)), path="$")
     return person
 
 
@@ -89,7 +90,7 @@ def set_preferences(
         InvalidInput: there is no such zone.
     """
     if time_zone and time_zone not in zoneinfo.available_timezones():
-        raise InvalidInput("There is no such time zone.", path="$.time_zone")
+        raise InvalidInput(phrase("There is no such time zone."), path="$.time_zone")
     wanted = {
         "time_zone": time_zone,
         "uses_single_keys": uses_single_keys,
@@ -121,10 +122,13 @@ def forget_second_factor(person: Person, *, actor: str) -> list[str]:
 def _refuse_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise InvalidInput(
-            "must be 1 to 64 letters (a to z), digits or @ . + - _, and begin with a letter or"
-            " digit",
+            phrase(
+                "must be 1 to 64 letters (a to z), digits or @ . + - _, and begin with a letter or"
+                " digit"
+            ),
             path="$.name",
         )
     # People sign in whatever the case, so the case must not make two of them.
     if Person.objects.filter(username__iexact=name).exists():
-        raise InvalidInput(f"is taken: there is a person called {name!r} already", path="$.name")
+        told = phrase("is taken: there is a person called %(name)s already", name=repr(name))
+        raise InvalidInput(told, path="$.name")

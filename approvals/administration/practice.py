@@ -9,9 +9,15 @@ from approvals.administration import agents, catalog
 from approvals.administration.catalog import UpstreamSpec
 from approvals.errors import Conflict
 from approvals.models import Agent, Domain, Person, Upstream
+from approvals.phrases import Phrase, phrase
 
 NAME = "practice"  # of the domain, of its server and of its agent
 TOOL = "send_postcard"
+_TAKEN: dict[type[Domain | Upstream | Agent], Phrase] = {
+    Domain: phrase("There is a domain called %(name)s already.", name=NAME),
+    Upstream: phrase("There is an upstream called %(name)s already.", name=NAME),
+    Agent: phrase("There is an agent called %(name)s already.", name=NAME),
+}
 
 
 @transaction.atomic
@@ -24,9 +30,9 @@ def set_up(person: Person, *, actor: str) -> str:
     Raises:
         Conflict: something by that name is there already.
     """
-    for model in (Domain, Upstream, Agent):
+    for model, words in _TAKEN.items():
         if model.objects.filter(name=NAME).exists():
-            raise Conflict(f"There is a {model.__name__.lower()} called {NAME} already.")
+            raise Conflict(words)
     domain = catalog.create_domain(
         NAME,
         purpose="To try Countersign out; nothing here reaches anybody.",

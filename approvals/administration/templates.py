@@ -9,6 +9,7 @@ from approvals import wording
 from approvals.administration.writing import note
 from approvals.errors import DefinitionChanged, InvalidInput
 from approvals.models import Tool, ToolDefinition
+from approvals.phrases import phrase
 
 
 @transaction.atomic
@@ -26,7 +27,7 @@ def set_template(tool: Tool, text: str, *, actor: str, digest: str = "") -> Tool
     """
     tool = Tool.objects.select_for_update(of=("self",)).select_related("upstream").get(pk=tool.pk)
     if digest and digest != tool.definition_digest:
-        raise DefinitionChanged("The definition changed since it was shown; read it again.")
+        raise DefinitionChanged(phrase("The definition changed since it was shown; read it again."))
     before, text = tool.template, tidied(text)
     if text:
         check(text, tool)
@@ -55,7 +56,11 @@ def check(text: str, tool: Tool) -> None:
     unknown = sorted(template.names - known.keys())
     if known and unknown:
         names = ", ".join(wording.clean(name, 40) for name in list(known)[:20])
-        told = f"the tool has no argument called {unknown[0]}; it has: {names}"
+        told = phrase(
+            "the tool has no argument called %(name)s; it has: %(names)s",
+            name=unknown[0],
+            names=names,
+        )
         raise InvalidInput(told, path="$.template")
 
 

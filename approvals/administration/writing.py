@@ -8,6 +8,7 @@ from django.db.models import Model
 from approvals.audit import record as audit
 from approvals.errors import InvalidInput
 from approvals.models import Revision, database_now
+from approvals.phrases import phrase
 
 COMMAND = "command"  # the actor of management commands: whoever has a shell on the server
 
@@ -24,7 +25,8 @@ def hold_to_rules(
     """Hold an unsaved row to what its fields ask for.
 
     Args:
-        words: by field, what it must look like; Django itself only says "enter a valid value".
+        words: by field, what it must look like, as a phrase; Django itself only says "enter a
+            valid value".
         unlooked: fields that are not looked at.
         under: the path of what the row was made from.
 
@@ -44,7 +46,8 @@ def hold_to_rules(
 
 def _said(row: Model, field: str, found: ValidationError, words: Mapping[str, str]) -> str:
     if found.code == "unique":
-        return f"is taken: there is one called {getattr(row, field)!r} already"
+        name = repr(getattr(row, field))
+        return phrase("is taken: there is one called %(name)s already", name=name)
     if found.code in ("invalid", "blank") and field in words:
-        return f"must be {words[field]}"
+        return phrase("must be %(words)s", words=words[field])
     return " ".join(found.messages)

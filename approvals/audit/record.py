@@ -1,14 +1,17 @@
 """Writes audit events; only lifecycle, submission, administration, observations import it."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from approvals import canonical
+from approvals import canonical, failpoints
 from approvals.audit.chain import Event, Head, digest_of
+
+log = logging.getLogger("approvals.events")
 
 # A policy of a thousand rules fits.
 MAX_DATA_BYTES = 1024 * 1024
@@ -51,7 +54,19 @@ def record_many(stream: str, entries: Sequence[Entry]) -> list[Event]:
             events.append(event)
         _insert(cursor, events)
         cursor.execute(_MOVE_HEAD, [head.seq, head.digest, stream])
+    failpoints.hit("audit-insert")
+    if log.isEnabledFor(logging.INFO):
+        transaction.on_commit(lambda: _log(events), robust=True)
     return events
+
+
+def _log(events: Sequence[Event]) -> None:
+    """Log that events were committed: what, of whom and by whom, and nothing of what they carry."""
+    for event in events:
+        facts = {"event": event.code, "seq": event.seq, "actor": event.actor}
+        kind, _, name = event.stream.partition(":")
+        facts |= {"call_id": name} if kind == "call" else {"stream": event.stream}
+        log.info("%s of %s by %s", event.code, event.stream, event.actor, extra=facts)
 
 
 # At most this many in one statement; SQLite takes so many parameters, and some more.

@@ -18,9 +18,10 @@ from approvals.errors import (
     QuarantineRunning,
     StaleBinding,
 )
-from approvals.lifecycle.moving import expire_now, in_words, locked, move, tell, unsent
+from approvals.lifecycle.moving import expire_now, in_words, locked, move, tell, too_late, unsent
 from approvals.lifecycle.states import S
 from approvals.models import ApproverGroup, Decision, Person, ToolCall, database_now
+from approvals.phrases import Phrase, phrase
 
 
 def begin(call: ToolCall) -> ToolCall:
@@ -76,7 +77,7 @@ def _decide(
     if call.decisions.filter(approver=decider, binding=call.binding).exists():
         raise AlreadyDecided(call_id=call_id)
     if call.status != S.PENDING:
-        raise CallSettled(f"Too late: the call is {in_words(call)}.", call_id=call_id)
+        raise CallSettled(too_late(call), call_id=call_id)
     if binding != call.binding:
         raise StaleBinding(call_id=call_id)
     decision = call.decisions.create(
@@ -112,13 +113,15 @@ def decide(
         NotAllowed, StaleBinding, AlreadyDecided, CallSettled, CallExpired.
     """
     if verdict not in Decision.Verdict.values:
-        raise InvalidInput("The verdict is approve or reject.", path="$.verdict")
-    reason = _words_of_a_person(reason, "reason", longest=1000)
+        raise InvalidInput(phrase("The verdict is approve or reject."), path="$.verdict")
+    reason = _words_of_a_person(reason, phrase("Reason"), path="$.reason", longest=1000)
     if verdict == Decision.Verdict.REJECT and not reason:
-        raise InvalidInput("A rejection needs a reason; the agent will read it.", path="$.reason")
+        raise InvalidInput(
+            phrase("A rejection needs a reason; the agent will read it."), path="$.reason"
+        )
     call = _decide(call_id, decider, verdict, binding, reason, assurance)
     if call.status == S.EXPIRED:
-        raise CallExpired("Nobody decided in time; the call has expired.", call_id=call_id)
+        raise CallExpired(phrase("Nobody decided in time; the call has expired."), call_id=call_id)
     return call
 
 
@@ -179,16 +182,19 @@ def settle(call_id: UUID, *, person: Person, outcome: str, evidence: str) -> Too
         InvalidInput, NotAllowed, QuarantineRunning (the answer may still come), Conflict.
     """
     if outcome not in ("ran", "not-ran"):
-        raise InvalidInput("The outcome is ran or not-ran.", path="$.outcome")
-    evidence = _words_of_a_person(evidence, "evidence", longest=900)
+        raise InvalidInput(phrase("The outcome is ran or not-ran."), path="$.outcome")
+    evidence = _words_of_a_person(evidence, phrase("Evidence"), path="$.evidence", longest=900)
     if not evidence:
-        raise InvalidInput("Evidence is required: what did you look at?", path="$.evidence")
+        raise InvalidInput(phrase("Evidence is required: what did you look at?"), path="$.evidence")
     call = locked(call_id)
     permission = access.may_settle(_as_of_now(person, call), call)
     if not permission:
         raise NotAllowed(permission.why, call_id=call_id)
     if call.status != S.UNKNOWN:
-        raise Conflict(f"Only an unknown outcome is settled; this is {in_words(call)}.")
+        words = phrase(
+            "Only an unknown outcome is settled; this is %(state)s.", state=in_words(call)
+        )
+        raise Conflict(words)
     wait = settle_from(call) - database_now()
     if wait > timedelta(0):
         raise QuarantineRunning(call_id=call_id, retry_after_seconds=round(wait.total_seconds(), 1))
@@ -221,15 +227,17 @@ def _as_of_now(person: Person, call: ToolCall) -> Person:
     return now
 
 
-def _words_of_a_person(text: str, name: str, *, longest: int) -> str:
+def _words_of_a_person(text: str, name: Phrase, *, path: str, longest: int) -> str:
     """Return them stripped; what databases and the trail cannot keep is refused."""
-    text, path = text.strip(), f"$.{name}"
+    text, most = text.strip(), f"{longest:,}"
     if len(text) > longest:
-        raise InvalidInput(f"{name.capitalize()}: at most {longest:,} characters.", path=path)
+        told = phrase("%(field)s: at most %(most)s characters.", field=name, most=most)
+        raise InvalidInput(told, path=path)
     try:
         canonical.check(text)
     except InvalidInput as error:
-        raise InvalidInput(f"{name.capitalize()}: {error.message}.", path=path) from None
+        told = phrase("%(field)s: %(why)s.", field=name, why=error.message)
+        raise InvalidInput(told, path=path) from None
     return text
 
 

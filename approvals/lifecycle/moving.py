@@ -11,6 +11,7 @@ from approvals.audit import record as audit
 from approvals.errors import CallSettled, IllegalMove, LostRace, NotFound
 from approvals.lifecycle.states import MOVES, SETTLED, UNSENT, S
 from approvals.models import ToolCall, database_now
+from approvals.phrases import Phrase, phrase
 
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # no database or canonical JSON takes these
 
@@ -20,7 +21,7 @@ def locked(call_id: UUID) -> ToolCall:
     # and an agent paused meanwhile would not be.
     rows = ToolCall.objects.select_for_update(no_key=True).filter(pk=call_id)
     if not rows.values_list("pk").first():
-        raise NotFound("There is no such call.", call_id=call_id)
+        raise NotFound(phrase("There is no such call."), call_id=call_id)
     return ToolCall.objects.select_related(
         "agent", "domain", "upstream", "tool", "acts_for", "owner"
     ).get(pk=call_id)  # fmt: skip
@@ -29,7 +30,7 @@ def locked(call_id: UUID) -> ToolCall:
 def unsent(call_id: UUID) -> ToolCall:
     call = locked(call_id)
     if call.status not in UNSENT:
-        raise CallSettled(f"Too late: the call is {in_words(call)}.", call_id=call_id)
+        raise CallSettled(too_late(call), call_id=call_id)
     return call
 
 
@@ -77,5 +78,24 @@ def tell(call: ToolCall, code: str, *, actor: str, at: datetime, **data: object)
     events.publish_on_commit(call)
 
 
-def in_words(call: ToolCall) -> str:
-    return f"{S(call.status).label.lower()} already"
+def in_words(call: ToolCall) -> Phrase:
+    return _ALREADY[S(call.status)]
+
+
+def too_late(call: ToolCall) -> Phrase:
+    return phrase("Too late: the call is %(state)s.", state=in_words(call))
+
+
+_ALREADY = {
+    S.PENDING: phrase("pending already"),
+    S.APPROVED: phrase("approved already"),
+    S.CLAIMED: phrase("claimed already"),
+    S.DISPATCHED: phrase("dispatched already"),
+    S.SUCCEEDED: phrase("succeeded already"),
+    S.FAILED: phrase("failed already"),
+    S.UNKNOWN: phrase("unknown already"),
+    S.REJECTED: phrase("rejected already"),
+    S.EXPIRED: phrase("expired already"),
+    S.CANCELLED: phrase("cancelled already"),
+    S.VOID: phrase("void already"),
+}

@@ -2,7 +2,7 @@
 
 `hostile` makes text nobody vouches for safe to look at, `table` does so with arguments;
 `sentences`, `times` and `strokes` are the short forms, `templates` are sentences that people wrote;
-`unusual` compares a call with what came before.
+`unusual` compares a call with what came before, in the units of its template (`units`).
 """
 
 from approvals.wording.hostile import Segment, clean, visible

@@ -8,12 +8,14 @@ import re
 import statistics
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 
 from approvals.canonical import path_of
+from approvals.phrases import Phrase, phrase, phrases
+from approvals.wording import templates, units
 from approvals.wording.confusables import skeleton
 from approvals.wording.lines import FEWEST, Earlier, Facts, Kind, Line, named, quoted
 from approvals.wording.table import Row
@@ -67,13 +69,15 @@ def of_history(facts: Facts) -> Iterator[Line]:
         if new:
             told.add(place[:new])
             yield _new_argument(row, facts)
-        elif line := _compared(row, value, past.get(place, _Past()), facts):
+        elif line := _compared(row, keys, value, past.get(place, _Past()), facts):
             yield line
 
 
-def _compared(row: Row, value: _Scalar, past: _Past, facts: Facts) -> Line | None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and not _is_name(row):
-        return _number(row, value, past, facts.lately)
+def _compared(row: Row, keys: _Keys, value: _Scalar, past: _Past, facts: Facts) -> Line | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        field = units.field_of(facts.template, keys)
+        if not _is_name(row) and (field is None or field.filter != "date"):
+            return _number(row, value, past, facts, field)
     is_prose = isinstance(value, str) and len(value) > _MOST_TEXT
     if is_prose or len(past.anybodys) < FEWEST or _key(value) in past.counts:
         return None
@@ -83,71 +87,155 @@ def _compared(row: Row, value: _Scalar, past: _Past, facts: Facts) -> Line | Non
 
 def _new_argument(row: Row, facts: Facts) -> Line:
     calls = len(facts.earlier)
-    fact = f"{named(row)} was never sent before."
-    why = f"None of {calls} calls of this tool {facts.lately} had it."
-    mark = f"in none of {calls} calls before"
+    fact = phrase("%(field)s was never sent before.", field=named(row))
+    why = phrase(
+        "None of %(calls)s calls of this tool %(lately)s had it.", calls=calls, lately=facts.lately
+    )
+    mark = phrase("in none of %(calls)s calls before", calls=calls)
     return Line(Kind.NEVER_SEEN, "warn", fact, why, "tool", row.name, mark)
 
 
-def _number(row: Row, value: float, past: _Past, lately: str) -> Line | None:
-    whose, compares = "this agent’s", "agent"
-    numbers, calls = _numbers(past.agents), len(past.agents)
-    if calls < FEWEST:
-        whose, compares = "this tool’s", "tool"
-        numbers, calls = _numbers(past.anybodys), len(past.anybodys)
-    if calls < FEWEST or not numbers:
+@dataclass(frozen=True)
+class _Numbers:
+    """One number and those it is compared with, as the lines write them."""
+
+    field: str
+    value: float
+    numbers: list[float]
+    calls: int
+    lately: Phrase
+    is_agents: bool  # the numbers of this agent, else those of the tool
+    written: Callable[[float], str]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.numbers)
+
+    @property
+    def largest(self) -> float:
+        return max(self.numbers)
+
+    @property
+    def words(self) -> dict[str, object]:
+        """Return what the messages name."""
+        return {
+            "field": self.field, "value": self.written(self.value),
+            "usual": self.written(self.median), "largest": self.written(self.largest),
+            "smallest": self.written(min(self.numbers)), "calls": self.calls,
+            "lately": self.lately,
+        }  # fmt: skip
+
+
+def _number(
+    row: Row, value: float, past: _Past, facts: Facts, field: templates.Field | None
+) -> Line | None:
+    is_agents = len(past.agents) >= FEWEST
+    calls = past.agents if is_agents else past.anybodys
+    numbers = _numbers(calls)
+    if len(calls) < FEWEST or not numbers:
         return None
-    median, largest = statistics.median(numbers), max(numbers)
-    shown, usual, over = f"{named(row)} {_digits(value)}", _digits(median), f"over {calls} calls"
-    if median > 0 and value >= FAR * median:
-        times = f"{_times(value / median)}× {whose} median"
-        is_most = value > largest
-        most = f"its largest {lately}"
-        ends = f", and {most}" if is_most else f"; {most} is {_digits(largest)}"
+    others = [one.arguments for one in facts.earlier if one.is_agents or not is_agents]
+    sent = [value, max(numbers), min(numbers)]
+    written = units.writer(field, [facts.arguments, *others], sent)
+    told = _Numbers(named(row), value, numbers, len(calls), facts.lately, is_agents, written)
+    compares = "agent" if is_agents else "tool"
+    if told.median > 0 and value >= FAR * told.median:
+        is_most = value > told.largest
         kind, tone = (Kind.FAR, "bad") if is_most else (Kind.NUMBER, "warn")
-        why, mark = f"of {usual} {over}{ends}.", f"{times} ({usual} {over})"
-        return Line(kind, tone, f"{shown} is {times}", why, compares, row.name, mark)
-    if value > largest:
-        fact = f"{shown} is {whose} largest {lately}."
-        why = f"The largest before was {_digits(largest)}, the median {usual}, {over}."
-        mark = f"{whose} largest {lately} (before: {_digits(largest)})"
-        return Line(Kind.NUMBER, "warn", fact, why, compares, row.name, mark)
-    if value < 0 <= min(numbers):
-        why = f"{whose.capitalize()} smallest {lately} is {_digits(min(numbers))}, {over}."
-        mark = f"below zero, as in none of {calls} calls"
-        return Line(Kind.FAR, "bad", f"{shown} is below zero.", why, compares, row.name, mark)
-    return None
+        fact, why, mark = _far(told, is_most=is_most)
+    elif value > told.largest:
+        kind, tone = Kind.NUMBER, "warn"
+        fact, why, mark = _largest(told)
+    elif value < 0 <= min(numbers):
+        kind, tone = Kind.FAR, "bad"
+        fact, why, mark = _below(told)
+    else:
+        return None
+    return Line(kind, tone, fact, why, compares, row.name, mark)
+
+
+def _far(told: _Numbers, *, is_most: bool) -> tuple[Phrase, Phrase, Phrase]:
+    words = {**told.words, "times": _times(told.value / told.median)}
+    if told.is_agents:
+        fact = phrase("%(field)s %(value)s is %(times)s× this agent’s median", **words)
+        mark = phrase("%(times)s× this agent’s median (%(usual)s over %(calls)s calls)", **words)
+    else:
+        fact = phrase("%(field)s %(value)s is %(times)s× this tool’s median", **words)
+        mark = phrase("%(times)s× this tool’s median (%(usual)s over %(calls)s calls)", **words)
+    if is_most:
+        why = phrase("of %(usual)s over %(calls)s calls, and its largest %(lately)s.", **words)
+        return fact, why, mark
+    why = phrase(
+        "of %(usual)s over %(calls)s calls; its largest %(lately)s is %(largest)s.", **words
+    )
+    return fact, why, mark
+
+
+def _largest(told: _Numbers) -> tuple[Phrase, Phrase, Phrase]:
+    words = told.words
+    why = phrase(
+        "The largest before was %(largest)s, the median %(usual)s, over %(calls)s calls.", **words
+    )
+    if told.is_agents:
+        fact = phrase("%(field)s %(value)s is this agent’s largest %(lately)s.", **words)
+        mark = phrase("this agent’s largest %(lately)s (before: %(largest)s)", **words)
+        return fact, why, mark
+    fact = phrase("%(field)s %(value)s is this tool’s largest %(lately)s.", **words)
+    return fact, why, phrase("this tool’s largest %(lately)s (before: %(largest)s)", **words)
+
+
+def _below(told: _Numbers) -> tuple[Phrase, Phrase, Phrase]:
+    words = told.words
+    fact = phrase("%(field)s %(value)s is below zero.", **words)
+    mark = phrase("below zero, as in none of %(calls)s calls", **words)
+    if told.is_agents:
+        why = phrase(
+            "This agent’s smallest %(lately)s is %(smallest)s, over %(calls)s calls.", **words
+        )
+        return fact, why, mark
+    why = phrase("This tool’s smallest %(lately)s is %(smallest)s, over %(calls)s calls.", **words)
+    return fact, why, mark
 
 
 def _look_alike(row: Row, value: str, past: _Past) -> Line | None:
     known = past.looks.get(skeleton(value))
     if not known or not value:
         return None
-    fact = f"{named(row)} {quoted(value)} looks like {quoted(known)} and is another value."
     number = past.counts[known]
-    had = f"{number} of {len(past.anybodys)} calls had the other one"
-    why = f"{had}{_difference(value, known)}."
-    mark = f"looks like {quoted(known)} of {number} calls before, and is not"
+    words = {
+        "field": named(row), "value": quoted(value), "known": quoted(known), "number": number,
+        "calls": len(past.anybodys), "character": _difference(value, known),
+    }  # fmt: skip
+    fact = phrase("%(field)s %(value)s looks like %(known)s and is another value.", **words)
+    why = phrase("%(number)s of %(calls)s calls had the other one.", **words)
+    if words["character"]:
+        why = phrase(
+            "%(number)s of %(calls)s calls had the other one; this one has %(character)s.", **words
+        )
+    mark = phrase("looks like %(known)s of %(number)s calls before, and is not", **words)
     return Line(Kind.LOOK_ALIKE, "bad", fact, why, "tool", row.name, mark, known)
 
 
-def _never_seen(row: Row, value: _Scalar, past: _Past, lately: str) -> Line | None:
+def _never_seen(row: Row, value: _Scalar, past: _Past, lately: Phrase) -> Line | None:
     counts, calls = past.counts, len(past.anybodys)
     # Where most calls bring a new value, as in a number of an invoice, another one tells nothing.
     if 2 * len(counts) > calls:
         return None
-    seen = f"{len(counts)} other value{'' if len(counts) == 1 else 's'}"
-    fact = f"{named(row)} {_said(value)} was never seen in this field."
-    why = f"{calls} calls of this tool {lately} had {seen}."
-    mark = f"never seen in {calls} calls, which had {seen}"
+    seen = phrases(
+        "%(number)s other value", "%(number)s other values", len(counts), number=len(counts)
+    )
+    words = {"field": named(row), "value": _said(value), "calls": calls, "seen": seen}
+    fact = phrase("%(field)s %(value)s was never seen in this field.", **words)
+    why = phrase("%(calls)s calls of this tool %(lately)s had %(seen)s.", lately=lately, **words)
+    mark = phrase("never seen in %(calls)s calls, which had %(seen)s", **words)
     return Line(Kind.NEVER_SEEN, "warn", fact, why, "tool", row.name, mark)
 
 
 def _difference(value: str, known: str) -> str:
-    """Return the first character that differs, by its name."""
+    """Return the name of the first character that differs; empty where both are plain."""
     for mine, theirs in zip(value, known, strict=False):
         if mine != theirs and not (mine.isascii() and theirs.isascii()):
-            return f"; this one has {unicodedata.name(mine, f'U+{ord(mine):04X}')}"
+            return unicodedata.name(mine, f"U+{ord(mine):04X}")
     return ""
 
 
@@ -201,11 +289,7 @@ def _is_name(row: Row) -> bool:
 def _said(value: _Scalar) -> str:
     if isinstance(value, bool):
         return "Yes" if value else "No"
-    return quoted(value) if isinstance(value, str) else _digits(value)
-
-
-def _digits(number: float) -> str:
-    return str(int(number)) if number == int(number) else repr(round(number, 6))
+    return quoted(value) if isinstance(value, str) else units.digits(value)
 
 
 def _times(ratio: float) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
+from approvals.phrases import Phrase, phrase
 from approvals.wording.hostile import clean
 from approvals.wording.table import Row
 from approvals.wording.times import duration
@@ -50,21 +51,24 @@ class Facts:
     at: datetime  # when it was made; local time
     arguments: Mapping[str, object]
     rows: tuple[Row, ...]  # the arguments as the page shows them
+    template: str = ""  # by which calls of the tool are told; it knows what numbers count
     earlier: tuple[Earlier, ...] = ()
     period: timedelta = PERIOD  # that `earlier` covers; shorter where there were too many calls
     is_first: bool = False  # of this tool by this agent, ever
     changed_at: datetime | None = None  # when the tool's definition last changed
 
     @property
-    def lately(self) -> str:
+    def lately(self) -> Phrase:
         """Return the period in words: "in 90 days"."""
         days = self.period // timedelta(days=1)
-        return f"in {days} days" if days > 1 else f"in {duration(self.period)}"
+        if days > 1:
+            return phrase("in %(days)s days", days=days)
+        return phrase("in %(time)s", time=duration(self.period))
 
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that is unusual: the fact, and what it is compared with."""
+    """One thing that is unusual: the fact, and what it is compared with; words are phrases."""
 
     kind: Kind
     tone: str

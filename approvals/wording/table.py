@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Required, TypedDict
 
 from approvals.canonical import path_of
+from approvals.phrases import Phrase, joined, phrase
 from approvals.wording.hostile import Segment, clean, runs_right_to_left, visible
 from approvals.wording.schemas import Place, place_of
 from approvals.wording.sentences import readable
@@ -33,6 +34,17 @@ _NUMBER = re.compile(
 _COUNT = re.compile(r"(\d+|no) (item|field)s?")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "none", "nil", "nothing", "undefined"}
 
+# What is odd about a name or a value.
+_UNEXPECTED = phrase("not in the schema")
+HIDDEN_IN_NAME = phrase("hidden characters in its name")
+HIDDEN = phrase("hidden characters")
+_EMPTY = phrase("empty text")
+_LIKE_A_NUMBER = phrase("text that looks like a number")
+_LIKE_A_WORD = phrase("text, not a yes, a no or nothing")
+_LIKE_A_COUNT = phrase("text, not a list or an object")
+_RIGHT_TO_LEFT = phrase("text that runs right to left")
+_SPACED = phrase("begins or ends with a space")
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -48,7 +60,7 @@ class Row:
     tail: tuple[Segment, ...] = ()  # of a long text, what comes after
     left_out: int = 0  # characters in the middle
     unit: str = ""  # of a number, if the schema says so
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()  # phrases
     tone: str = "warn"  # of the remarks
     count: int = 0  # parts of a list or object
     is_name_cut: bool = False  # `key` has more than `name`
@@ -60,8 +72,8 @@ class Row:
 
     @property
     def remark(self) -> str:
-        """Return all remarks as one line; empty when there is nothing odd."""
-        return "; ".join(self.remarks)
+        """Return all remarks as one line, a phrase; empty when there is nothing odd."""
+        return joined("; ", self.remarks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +146,11 @@ def _add(
         label=label,
         kind=_kind(value),
         unit=clean(place.unit, MAX_UNIT) if _kind(value) == "number" else "",
-        remarks=(*(["not in the schema"] if is_odd else []), *_of_name(key), *_remarks(value)),
+        remarks=(
+            *([_UNEXPECTED] if is_odd else []),
+            *_of_name(key),
+            *_remarks(value),
+        ),
         count=len(value) if isinstance(value, list | Mapping) else 0,
         is_name_cut=len(key) > MAX_NAME,
         **_shown(value),
@@ -144,7 +160,7 @@ def _add(
         _add_members(table, keys, value, place)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            of_all = (f"{index + 1} of {len(value)}", False)
+            of_all = (phrase("%(number)s of %(all)s", number=index + 1, all=len(value)), False)
             _add(table, (*keys, index), item, place.item(index), of_all)
 
 
@@ -182,6 +198,7 @@ def _shown(value: object) -> _Shown:
 
 
 def _plain(value: object) -> str:
+    # The same in every language: `_remarks` knows the texts that could be taken for these words.
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -192,16 +209,15 @@ def _plain(value: object) -> str:
     return json.dumps(value)
 
 
-def _of_name(name: str) -> list[str]:
+def _of_name(name: str) -> list[Phrase]:
     """Return what is odd about the name of an argument."""
-    checks = {
-        "hidden characters in its name": _has_hidden(visible(name)),
-        f"a name of {len(name):,} characters": len(name) > MAX_NAME,
-    }
-    return [remark for remark, is_so in checks.items() if is_so]
+    found = [HIDDEN_IN_NAME] if _has_hidden(visible(name)) else []
+    if len(name) > MAX_NAME:
+        found.append(phrase("a name of %(length)s characters", length=f"{len(name):,}"))
+    return found
 
 
-def _remarks(value: object) -> list[str]:
+def _remarks(value: object) -> list[Phrase]:
     """Return what is odd about a value.
 
     Each text that could be taken for another kind of value is told to be text, so that every value
@@ -210,16 +226,19 @@ def _remarks(value: object) -> list[str]:
     if not isinstance(value, str):
         return []
     checks = {
-        "empty text": not value,
-        "text that looks like a number": _looks_like_a_number(value),
-        "text, not a yes, a no or nothing": value.strip().casefold() in _WORDS,
-        "text, not a list or an object": _COUNT.fullmatch(value) is not None,
-        "hidden characters": _has_hidden(visible(value)),
-        "text that runs right to left": runs_right_to_left(value),
-        "begins or ends with a space": value != value.strip(" "),
-        f"long text: {len(value):,} characters, head and tail shown": len(value) > MAX_SHOWN,
+        _EMPTY: not value,
+        _LIKE_A_NUMBER: _looks_like_a_number(value),
+        _LIKE_A_WORD: value.strip().casefold() in _WORDS,
+        _LIKE_A_COUNT: _COUNT.fullmatch(value) is not None,
+        HIDDEN: _has_hidden(visible(value)),
+        _RIGHT_TO_LEFT: runs_right_to_left(value),
+        _SPACED: value != value.strip(" "),
     }
-    return [remark for remark, is_so in checks.items() if is_so]
+    found = [remark for remark, is_so in checks.items() if is_so]
+    if len(value) > MAX_SHOWN:
+        length = f"{len(value):,}"
+        found.append(phrase("long text: %(length)s characters, head and tail shown", length=length))
+    return found
 
 
 def _has_hidden(shown: tuple[Segment, ...]) -> bool:
@@ -233,5 +252,6 @@ def _looks_like_a_number(text: str) -> bool:
     """
     if not text or len(text) > MAX_SHOWN:  # a longer one is told to be text anyway
         return False
-    digits = "".join("0" if character.isnumeric() else character for character in text)
-    return _NUMBER.fullmatch(digits.strip()) is not None
+    if any(map(str.isnumeric, text)):
+        text = "".join("0" if character.isnumeric() else character for character in text)
+    return _NUMBER.fullmatch(text.strip()) is not None

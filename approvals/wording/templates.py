@@ -28,6 +28,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from approvals.errors import InvalidInput
+from approvals.phrases import Phrase, phrase
 from approvals.wording.hostile import runs_right_to_left, visible
 from approvals.wording.money import DIGITS, amount
 from approvals.wording.sentences import left_out, quoted, said, sentence
@@ -82,7 +83,10 @@ class Template:
 
 @dataclass(frozen=True)
 class Told:
-    """A call in words, and why these are not the template's; `why` is empty when they are."""
+    """A call in words, and why these are not the template's; `why` is empty when they are.
+
+    The sentence is stored with the call, and stays what people were shown; `why` is a phrase.
+    """
 
     sentence: str
     why: str = ""
@@ -96,9 +100,12 @@ def parse(text: str) -> Template:
         InvalidInput: it cannot be read; the message names the place.
     """
     if not text.strip():
-        raise _wrong("is empty")
+        raise _wrong(phrase("is empty"))
     if len(text) > MAX_TEMPLATE:
-        raise _wrong(f"has {len(text)} characters; at most {MAX_TEMPLATE}")
+        told = phrase(
+            "has %(length)s characters; at most %(most)s", length=len(text), most=MAX_TEMPLATE
+        )
+        raise _wrong(told)
     found = list(_FIELD.finditer(text))
     starts = [0, *(match.end() for match in found)]
     ends = [*(match.start() for match in found), len(text)]
@@ -106,7 +113,7 @@ def parse(text: str) -> Template:
     for start, literal in zip(starts, words, strict=True):
         _check_words(literal, start)
     if sum(map(len, words)) > MAX_WORDS:
-        raise _wrong(f"has more than {MAX_WORDS} characters beside its values")
+        raise _wrong(phrase("has more than %(most)s characters beside its values", most=MAX_WORDS))
     for match in found:
         _check_room(text, match)
     return Template(words, tuple(_field(match[1], match.start()) for match in found))
@@ -120,14 +127,28 @@ def tell(template: str, title: str, tool: str, arguments: _Arguments) -> Told:
     try:
         return Told(_filled(parse(template), arguments))
     except InvalidInput as error:
-        why = f"The template cannot be read: {error.message}"
+        why = phrase("The template cannot be read: %(why)s", why=error.message)
     except _CannotTellError as error:
-        why = str(error)
+        why = error.why
     return Told(sentence(title, tool, arguments), why)
+
+
+def value_of(field: Field, arguments: _Arguments) -> object:
+    """Return the value of a call that a field takes; None when there is none."""
+    return _value(field.path, arguments)
+
+
+def currency_of(field: Field, arguments: _Arguments) -> str | None:
+    """Return the code by which a field of money writes a call; None when it has none."""
+    return _code(field.options[0], arguments)
 
 
 class _CannotTellError(Exception):
     """The call has no such value, or one of another kind."""
+
+    def __init__(self, why: Phrase) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 def _filled(template: Template, arguments: _Arguments) -> str:
@@ -140,7 +161,9 @@ def _filled(template: Template, arguments: _Arguments) -> str:
     if unnamed:
         told += " · " + left_out(unnamed, is_alone=not template.fields)
     if len(told) > MAX_TOLD:
-        raise _CannotTellError(f"The sentence would have more than {MAX_TOLD} characters.")
+        raise _CannotTellError(
+            phrase("The sentence would have more than %(most)s characters.", most=MAX_TOLD)
+        )
     return told
 
 
@@ -148,11 +171,17 @@ def _shown(field: Field, arguments: _Arguments) -> str:
     name = ".".join(field.path)
     value = _value(field.path, arguments)
     if value is None:
-        raise _CannotTellError(f"The call has no {name}.")
+        raise _CannotTellError(phrase("The call has no %(name)s.", name=name))
     shown = _FILTERS[field.filter].write(value, field.options, arguments)
     if shown is None:
-        raise _CannotTellError(f"{name} cannot be shown as {field.filter or 'a value'}.")
+        raise _CannotTellError(_unfit(name, field.filter))
     return shown
+
+
+def _unfit(name: str, kind: str) -> Phrase:
+    if not kind:
+        return phrase("%(name)s cannot be shown as a value.", name=name)
+    return phrase("%(name)s cannot be shown as %(filter)s.", name=name, filter=kind)
 
 
 def _value(path: tuple[str, ...], arguments: _Arguments) -> object:
@@ -175,12 +204,16 @@ def _quote(value: object, _: tuple[str, ...], __: _Arguments) -> str | None:
 
 def _money(value: object, options: tuple[str, ...], arguments: _Arguments) -> str | None:
     currency, unit = options
-    code: object = currency
-    if currency not in DIGITS:
-        code = _value(tuple(currency.split(".")), arguments)
-    # Not str.upper: "ſ" would become an S.
-    is_code = isinstance(code, str) and code.isascii()
-    return amount(value, str(code).upper(), is_minor=unit == "minor") if is_code else None
+    code = _code(currency, arguments)
+    return None if code is None else amount(value, code, is_minor=unit == "minor")
+
+
+def _code(currency: str, arguments: _Arguments) -> str | None:
+    if currency in DIGITS:
+        return currency
+    code = _value(tuple(currency.split(".")), arguments)
+    # Not str.upper alone: "ſ" would become an S.
+    return code.upper() if isinstance(code, str) and code.isascii() else None
 
 
 def _count(value: object, options: tuple[str, ...], _: _Arguments) -> str | None:
@@ -240,13 +273,16 @@ def _clock(moment: datetime) -> str:
 # -- reading -------------------------------------------------------------------------------------
 
 
+_TAKES_NOTHING = phrase("a value without a filter takes nothing after its name")
+
+
 @dataclass(frozen=True)
 class _Filter:
     """How a value is written, and what may stand after the filter's name."""
 
     write: Callable[[object, tuple[str, ...], _Arguments], str | None]
     takes: Callable[[tuple[str, ...]], bool] = lambda options: not options
-    words: str = "takes nothing after its name"
+    wrong: Phrase = _TAKES_NOTHING
 
 
 def _is_money(options: tuple[str, ...]) -> bool:
@@ -264,47 +300,59 @@ def _is_date(options: tuple[str, ...]) -> bool:
 
 _FILTERS = {
     "": _Filter(_said),
-    "quote": _Filter(_quote),
-    "list": _Filter(_list),
+    "quote": _Filter(_quote, wrong=phrase("quote takes nothing after its name")),
+    "list": _Filter(_list, wrong=phrase("list takes nothing after its name")),
     "money": _Filter(
-        _money, _is_money, "says its currency and unit, as in money:USD:minor or money:field:major"
+        _money,
+        _is_money,
+        phrase("money says its currency and unit, as in money:USD:minor or money:field:major"),
     ),
-    "count": _Filter(_count, _is_count, "stands alone, or as in count:customer:customers"),
-    "date": _Filter(_date, _is_date, "stands alone, or as date:seconds or date:milliseconds"),
+    "count": _Filter(
+        _count, _is_count, phrase("count stands alone, or as in count:customer:customers")
+    ),
+    "date": _Filter(
+        _date, _is_date, phrase("date stands alone, or as date:seconds or date:milliseconds")
+    ),
 }
 
 
 def _field(inner: str, place: int) -> Field:
     name, bar, rest = inner.partition("|")
     if not _PATH.fullmatch(name):
-        raise _wrong("an argument's name has letters, digits, _ and -", place)
+        raise _wrong(phrase("an argument's name has letters, digits, _ and -"), place)
     kind, *options = rest.split(":")
     known = _FILTERS.get(kind) if bar == bool(kind) * "|" else None
     if known is None:
         filters = ", ".join(filter(None, _FILTERS))
-        raise _wrong(f"there is no filter {kind!r}; there is: {filters}", place)
+        told = phrase(
+            "there is no filter %(name)s; there is: %(all)s", name=repr(kind), all=filters
+        )
+        raise _wrong(told, place)
     if not known.takes(tuple(options)):
-        raise _wrong(f"{kind} {known.words}", place)
+        raise _wrong(known.wrong, place)
     return Field(tuple(name.split(".")), kind, tuple(options))
 
 
 def _check_words(words: str, start: int) -> None:
     """Refuse what could not be told from a value, or could not be seen."""
     if brace := re.search(r"[{}]", words):
-        raise _wrong("a brace without its partner", start + brace.start())
+        raise _wrong(phrase("a brace without its partner"), start + brace.start())
     if ours := _OURS.search(words):
-        told = "these quotes and dots are what values are told by; a · has a space on each side"
+        told = phrase(
+            "these quotes and dots are what values are told by; a · has a space on each side"
+        )
         raise _wrong(told, start + ours.start())
     if any(part.hidden for part in visible(words)):
-        raise _wrong("a character that cannot be seen", start)
+        raise _wrong(phrase("a character that cannot be seen"), start)
 
 
 def _check_room(text: str, field: re.Match[str]) -> None:
     before, after = text[: field.start()][-1:], text[field.end() :][:1]
     if before not in ("", " ", "(") or after not in ("", " ", ")", ",", ";"):
-        raise _wrong("a value stands between spaces", field.start())
+        raise _wrong(phrase("a value stands between spaces"), field.start())
 
 
-def _wrong(what: str, place: int | None = None) -> InvalidInput:
-    at = "" if place is None else f"at character {place + 1}: "
-    return InvalidInput(at + what, path="$.template")
+def _wrong(what: Phrase, place: int | None = None) -> InvalidInput:
+    if place is not None:
+        what = phrase("at character %(place)s: %(what)s", place=place + 1, what=what)
+    return InvalidInput(what, path="$.template")

@@ -2,17 +2,19 @@
 
 from datetime import timedelta
 
+from approvals.phrases import Phrase, phrase
 
-def duration(span: timedelta) -> str:
+
+def duration(span: timedelta) -> Phrase:
     """Return a span in its two largest units: "4 min 12 s", "2 h 05 min"; "0 s" when it is over."""
     seconds = max(0, int(span.total_seconds()))
     if seconds < 60:
-        return f"{seconds} s"
+        return phrase("%(seconds)s s", seconds=seconds)
     if seconds < 3600:
-        return _two(seconds // 60, "min", seconds % 60, "s")
+        return _minutes(*divmod(seconds, 60))
     if seconds < 86400:
-        return _two(seconds // 3600, "h", seconds % 3600 // 60, "min")
-    return _two(seconds // 86400, "d", seconds % 86400 // 3600, "h")
+        return _hours(*divmod(seconds // 60, 60))
+    return _days(*divmod(seconds // 3600, 24))
 
 
 def clock_left(span: timedelta) -> str:
@@ -20,11 +22,26 @@ def clock_left(span: timedelta) -> str:
     seconds = max(0, int(span.total_seconds()))
     if seconds < 300:
         return f"{seconds // 60}:{seconds % 60:02d}"
-    for size, unit in ((86400, "d"), (3600, "h")):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds // 60}m"
+    if seconds >= 86400:
+        return phrase("%(days)sd", days=seconds // 86400)
+    if seconds >= 3600:
+        return phrase("%(hours)sh", hours=seconds // 3600)
+    return phrase("%(minutes)sm", minutes=seconds // 60)
 
 
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    return f"{large} {large_unit} {small:02d} {small_unit}" if small else f"{large} {large_unit}"
+def _minutes(minutes: int, seconds: int) -> Phrase:
+    if seconds:
+        return phrase("%(minutes)s min %(seconds)s s", minutes=minutes, seconds=f"{seconds:02d}")
+    return phrase("%(minutes)s min", minutes=minutes)
+
+
+def _hours(hours: int, minutes: int) -> Phrase:
+    if minutes:
+        return phrase("%(hours)s h %(minutes)s min", hours=hours, minutes=f"{minutes:02d}")
+    return phrase("%(hours)s h", hours=hours)
+
+
+def _days(days: int, hours: int) -> Phrase:
+    if hours:
+        return phrase("%(days)s d %(hours)s h", days=days, hours=f"{hours:02d}")
+    return phrase("%(days)s d", days=days)

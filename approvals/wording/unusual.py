@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from approvals.phrases import Phrase, joined, phrase, phrases
 from approvals.wording.comparing import of_history
 from approvals.wording.hostile import Segment
 from approvals.wording.lines import FEWEST, Facts, Kind, Line, named
-from approvals.wording.table import Row
+from approvals.wording.table import HIDDEN, HIDDEN_IN_NAME, Row
 from approvals.wording.times import duration
 
 MOST_LINES = 5
@@ -24,18 +25,18 @@ _FEWEST_DAYS = 3  # calls of one afternoon say nothing about hours
 _DIRECTION = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 _CHIP = re.compile(r"(?:U\+([0-9A-F]+)|␠)(?: ×(\d+))?")
 _SHORT = {
-    Kind.UNREVIEWED: "tool nobody reviewed",
-    Kind.DIRECTION: "change of direction",
-    Kind.LOOK_ALIKE: "look-alike",
-    Kind.HIDDEN: "hidden characters",
-    Kind.FAR: "unusual number",
-    Kind.CHANGED: "changed definition",
-    Kind.DESTRUCTIVE: "destructive tool",
-    Kind.NEVER_SEEN: "value never seen",
-    Kind.NUMBER: "unusual number",
-    Kind.ODD: "other remark",
-    Kind.HOUR: "unusual hour",
-    Kind.FIRST: "first call",
+    Kind.UNREVIEWED: phrase("tool nobody reviewed"),
+    Kind.DIRECTION: phrase("change of direction"),
+    Kind.LOOK_ALIKE: phrase("look-alike"),
+    Kind.HIDDEN: phrase("hidden characters"),
+    Kind.FAR: phrase("unusual number"),
+    Kind.CHANGED: phrase("changed definition"),
+    Kind.DESTRUCTIVE: phrase("destructive tool"),
+    Kind.NEVER_SEEN: phrase("value never seen"),
+    Kind.NUMBER: phrase("unusual number"),
+    Kind.ODD: phrase("other remark"),
+    Kind.HOUR: phrase("unusual hour"),
+    Kind.FIRST: phrase("first call"),
 }
 
 
@@ -65,10 +66,11 @@ def _at_most_five(found: list[Line]) -> tuple[Line, ...]:
         return tuple(found)
     left_out = found[MOST_LINES - 1 :]
     counts = Counter(_SHORT[line.kind] for line in left_out)
-    why = ", ".join(f"{number} × {words}" for words, number in counts.items())
+    each = (phrase("%(number)s × %(kind)s", number=n, kind=kind) for kind, n in counts.items())
     tone = "bad" if any(line.tone == "bad" for line in left_out) else "warn"
-    more = Line(Kind.MORE, tone, f"{len(left_out)} more:", f"{why}.", "values")
-    return (*found[: MOST_LINES - 1], more)
+    fact = phrase("%(number)s more:", number=len(left_out))
+    why = phrase("%(kinds)s.", kinds=joined(", ", each))
+    return (*found[: MOST_LINES - 1], Line(Kind.MORE, tone, fact, why, "values"))
 
 
 def _marked(row: Row, lines: Sequence[Line]) -> Row:
@@ -81,15 +83,16 @@ def _marked(row: Row, lines: Sequence[Line]) -> Row:
 
 _EFFECTS = {
     "unreviewed": Line(
-        Kind.UNREVIEWED, "bad", "Nobody has reviewed this tool.",
-        "What it does is its server’s word only.", "definition",
+        Kind.UNREVIEWED, "bad", phrase("Nobody has reviewed this tool."),
+        phrase("What it does is its server’s word only."), "definition",
     ),
     "changed": Line(
-        Kind.UNREVIEWED, "bad", "This tool changed after a person reviewed it.",
-        "Look at it again first.", "definition",
+        Kind.UNREVIEWED, "bad", phrase("This tool changed after a person reviewed it."),
+        phrase("Look at it again first."), "definition",
     ),
     "destructive": Line(
-        Kind.DESTRUCTIVE, "warn", "A person reviewed this tool as destructive.", "", "definition"
+        Kind.DESTRUCTIVE, "warn", phrase("A person reviewed this tool as destructive."), "",
+        "definition",
     ),
 }  # fmt: skip
 
@@ -101,8 +104,9 @@ def _of_tool(facts: Facts) -> Iterator[Line]:
     if changed_at is None or is_told or not timedelta(0) <= facts.at - changed_at <= RECENT:
         return
     ago = duration(facts.at - changed_at)
-    why = f"That was {ago} before this call; it was reviewed again since."
-    yield Line(Kind.CHANGED, "warn", "The tool’s definition changed lately.", why, "definition")
+    fact = phrase("The tool’s definition changed lately.")
+    why = phrase("That was %(time)s before this call; it was reviewed again since.", time=ago)
+    yield Line(Kind.CHANGED, "warn", fact, why, "definition")
 
 
 # -- what the table shows --------------------------------------------------------------------------
@@ -113,10 +117,10 @@ def _of_rows(facts: Facts) -> Iterator[Line]:
         hidden = [part for part in (*row.key, *row.whole) if part.hidden and not part.is_break]
         if hidden:
             yield _hidden(row, hidden)
-        others = [remark for remark in row.remarks if not remark.startswith("hidden characters")]
+        others = [remark for remark in row.remarks if remark not in (HIDDEN, HIDDEN_IN_NAME)]
         if others:
-            why = "; ".join(others)
-            yield Line(Kind.ODD, "warn", f"{named(row)}:", why, "value", row.name)
+            fact = phrase("%(field)s:", field=named(row))
+            yield Line(Kind.ODD, "warn", fact, joined("; ", others), "value", row.name)
 
 
 def _hidden(row: Row, hidden: Sequence[Segment]) -> Line:
@@ -124,13 +128,26 @@ def _hidden(row: Row, hidden: Sequence[Segment]) -> Line:
     number = sum(int(chip[2] or 1) for chip in chips)
     turns = any(int(chip[1], 16) in _DIRECTION for chip in chips if chip[1])
     kinds = list(dict.fromkeys(re.sub(r" ×\d+", "", part.label) for part in hidden))
-    more = f" and {len(kinds) - 3} other kinds" if len(kinds) > 3 else ""
-    things = f"{number} hidden character{'' if number == 1 else 's'}"
-    kind, tone, ends = Kind.HIDDEN, "warn", ""
+    why = phrase("%(kinds)s.", kinds=", ".join(kinds[:3]))
+    if len(kinds) > 3:
+        few, more = ", ".join(kinds[:3]), len(kinds) - 3
+        why = phrase("%(kinds)s and %(number)s other kinds.", kinds=few, number=more)
+    kind, tone = (Kind.DIRECTION, "bad") if turns else (Kind.HIDDEN, "warn")
+    return Line(kind, tone, _holds(named(row), number, turns=turns), why, "value", row.name)
+
+
+def _holds(field: str, number: int, *, turns: bool) -> Phrase:
     if turns:
-        kind, tone, ends = Kind.DIRECTION, "bad", ", and they change the order of reading"
-    fact = f"{named(row)} holds {things}{ends}."
-    return Line(kind, tone, fact, f"{', '.join(kinds[:3])}{more}.", "value", row.name)
+        return phrases(
+            "%(field)s holds %(number)s hidden character, and they change the order of reading.",
+            "%(field)s holds %(number)s hidden characters, and they change the order of reading.",
+            number, field=field, number=number,
+        )  # fmt: skip
+    return phrases(
+        "%(field)s holds %(number)s hidden character.",
+        "%(field)s holds %(number)s hidden characters.",
+        number, field=field, number=number,
+    )  # fmt: skip
 
 
 # -- the agent -------------------------------------------------------------------------------------
@@ -140,15 +157,24 @@ def _of_agent(facts: Facts) -> Iterator[Line]:
     agents = [earlier.at for earlier in facts.earlier if earlier.is_agents]
     if facts.is_first:
         others = len(facts.earlier)
-        fact = f"This is {facts.agent}’s first call of this tool."
-        why = f"Others called it {others} time{'' if others == 1 else 's'} {facts.lately}."
+        fact = phrase("This is %(agent)s’s first call of this tool.", agent=facts.agent)
+        why = phrase("Nobody else called it %(lately)s.", lately=facts.lately)
+        if others:
+            why = phrases(
+                "Others called it %(number)s time %(lately)s.",
+                "Others called it %(number)s times %(lately)s.",
+                others, number=others, lately=facts.lately,
+            )  # fmt: skip
         yield Line(Kind.FIRST, "warn", fact, why, "tool")
     if len(agents) < FEWEST or len({at.date() for at in agents}) < _FEWEST_DAYS:
         return
     if all(_apart(facts.at, at) > NEAR for at in agents):
-        fact = f"{facts.at:%H:%M} is an unusual hour for {facts.agent}."
-        hours = duration(NEAR)
-        why = f"None of its {len(agents)} calls of this tool came within {hours} of that time."
+        clock = f"{facts.at:%H:%M}"
+        fact = phrase("%(clock)s is an unusual hour for %(agent)s.", clock=clock, agent=facts.agent)
+        why = phrase(
+            "None of its %(calls)s calls of this tool came within %(time)s of that time.",
+            calls=len(agents), time=duration(NEAR),
+        )  # fmt: skip
         yield Line(Kind.HOUR, "warn", fact, why, "agent")
 
 

@@ -11,7 +11,9 @@ from approvals.ws import audience
 
 # Hints that come closer together are told together.
 PAUSE_SECONDS = 0.1
-MOST_WAITING = 1_000  # calls; a page that is so far behind reads its list again
+# Calls; a page that is so far behind reads its list again. As many again may be on their way to it,
+# and both together, with what the server keeps unsent, stay below 512 KiB.
+MOST_WAITING = 500
 REJOIN_SECONDS = 15  # how soon a page hears of a domain its person was just given
 
 SIGNED_OUT, TOO_FAR_BEHIND, NOTHING_IS_ACCEPTED = 4401, 1013, 1008
@@ -27,6 +29,7 @@ class CallsConsumer(AsyncJsonWebsocketConsumer):
         self._waiting: dict[str, int] = {}  # call → newest version heard of
         self._delivery: asyncio.Task[None] | None = None
         self._rejoining: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
         """Let in whoever is signed in; subscribe first, so that nothing falls between."""
@@ -41,9 +44,7 @@ class CallsConsumer(AsyncJsonWebsocketConsumer):
 
     async def disconnect(self, code: int) -> None:
         """Leave everything."""
-        for task in (self._delivery, self._rejoining):
-            if task is not None:
-                task.cancel()
+        self._stop(self._delivery, self._rejoining, self._leaving)
         await self._join(set())
         if self._person_id is not None:
             audience.leave(self._person_id)
@@ -57,10 +58,14 @@ class CallsConsumer(AsyncJsonWebsocketConsumer):
 
     async def call_changed(self, message: dict[str, Any]) -> None:
         """Note a hint, and deliver it at once unless the last one was a moment ago."""
+        if self._leaving is not None:
+            return
         call, version = str(message["call"]), int(message["version"])
         self._waiting[call] = max(version, self._waiting.get(call, 0))
         if len(self._waiting) > MOST_WAITING:
-            await self.close(code=TOO_FAR_BEHIND)
+            self._waiting = {}
+            self._stop(self._delivery, self._rejoining)
+            self._leaving = asyncio.create_task(self._give_up())
         elif self._delivery is None or self._delivery.done():
             self._delivery = asyncio.create_task(self._deliver())
 
@@ -76,6 +81,17 @@ class CallsConsumer(AsyncJsonWebsocketConsumer):
                 for call in [call for call in waiting if call in seen]:
                     await self.send_json({"call": call, "version": waiting[call]})
                 await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _give_up(self) -> None:
+        """Hear nothing more, then close: where nobody reads, that waits for as long as it is so."""
+        with contextlib.suppress(OSError, RuntimeError):
+            await self._join(set())
+            await self.close(code=TOO_FAR_BEHIND)
+
+    def _stop(self, *tasks: asyncio.Task[None] | None) -> None:
+        for task in tasks:
+            if task is not None:
+                task.cancel()
 
     async def _rejoin(self) -> None:
         with contextlib.suppress(OSError, RuntimeError):
