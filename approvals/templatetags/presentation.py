@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from django import template
 from django.db.models import Model
-from django.utils import timezone
+from django.utils import dateformat, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import pgettext_lazy
 
 from approvals import wording
+from approvals.translating import translated
 
 register = template.Library()
 
@@ -23,6 +26,12 @@ class Addressed(Protocol):
         """Return its address, with more in its query."""
 
 
+_EFFECTS = {
+    "read": pgettext_lazy("what a tool does: reviewed as …", "read"),
+    "write": pgettext_lazy("what a tool does: reviewed as …", "write"),
+    "destructive": pgettext_lazy("what a tool does: reviewed as …", "destructive"),
+}
+# The sentence of a call is stored as people were shown it, in English, and stays so.
 _LEFT_OUT = re.compile(r"and \d+ more|\d+ arguments?")
 _COUNTED = re.compile(r"(.*) (\d+ (?:item|field)s?)")
 _QUOTED = re.compile(r"(.*?) (“.*”)")
@@ -38,6 +47,18 @@ def segments(parts: Iterable[wording.Segment]) -> SafeString:
 def visible(text: str) -> SafeString:
     """Write any text in the same way."""
     return segments(wording.visible(str(text)))
+
+
+@register.filter
+def plain(parts: Iterable[wording.Segment]) -> str:
+    """Return text as it is, for a sentence of ours to hold."""
+    return "".join(part.text for part in parts)
+
+
+@register.filter
+def effect(code: str) -> str:
+    """Return what a tool does, as people read it."""
+    return str(_EFFECTS.get(code, code))
 
 
 @register.filter
@@ -78,7 +99,17 @@ def is_prose(row: wording.Row) -> bool:
 @register.filter
 def nested(rows: Sequence[wording.Row]) -> list[wording.Nested]:
     """Return the rows of a table with the folds that begin and end at each."""
-    return wording.nested(rows)
+    return wording.nested([_translated(row) for row in rows])
+
+
+@register.simple_tag
+def plural_samples() -> tuple[int, ...]:
+    """Return numbers among which each language finds one of every kind it tells apart.
+
+    CLDR knows six kinds at most. Scripts count and Django translates, so a page carries a sentence
+    for each number, and the script takes the one whose kind its own number is of.
+    """
+    return (1, 2, 3, 5, 6, 7, 11, 100)
 
 
 @register.filter
@@ -108,7 +139,7 @@ def stroke(digest: str, width: int, height: int, points: int) -> str:
 @register.filter
 def span(value: timedelta) -> str:
     """Return a span of time in words."""
-    return wording.duration(value)
+    return translated(wording.duration(value))
 
 
 @register.simple_tag
@@ -125,7 +156,7 @@ def when(at: datetime, now: datetime) -> SafeString:
     """
     local = timezone.localtime(at)
     is_today = local.date() == timezone.localtime(now).date()
-    words = local.strftime("%H:%M:%S" if is_today else "%-d %b %Y, %H:%M")
+    words = dateformat.format(local, "H:i:s" if is_today else "j M Y, H:i")
     if timezone.get_current_timezone_name() != timezone.get_default_timezone_name():
         words += f" {local.isoformat(timespec='seconds')[19:]}"
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), words)
@@ -134,8 +165,18 @@ def when(at: datetime, now: datetime) -> SafeString:
 @register.filter
 def utc(at: datetime) -> SafeString:
     """Write a moment of the trail: date and clock with seconds, UTC."""
-    words = at.astimezone(UTC).strftime("%-d %b %Y %H:%M:%S")
+    words = dateformat.format(at.astimezone(UTC), "j M Y H:i:s")
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), words)
+
+
+def _translated(row: wording.Row) -> wording.Row:
+    """Return a row with our own words about it in the reader's language.
+
+    What stands for its value ("Yes", "nothing", "3 items") stays: the remarks tell of each text
+    that could be taken for these very words.
+    """
+    remarks = tuple(translated(remark) for remark in row.remarks)
+    return replace(row, label=translated(row.label), remarks=remarks)
 
 
 def _segment(part: wording.Segment) -> SafeString:

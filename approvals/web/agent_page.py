@@ -9,22 +9,20 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from approvals import access
 from approvals.administration import agents as verbs
 from approvals.administration import people
 from approvals.errors import Conflict, InvalidInput
 from approvals.models import Agent, Person, ToolCall, database_now
+from approvals.phrases import phrase
 from approvals.web import connecting, refusing
 from approvals.web.accounts import signed_in
 from approvals.web.agents import REFUSED, found, valid_keys
 
 _MOST_ENDED = 20
 _LONGEST = timedelta(days=3660)  # of a key's life; beyond, no end at all says the same
-_SHOWN_ONCE = (
-    "No key was made: the keys of this agent have changed since that form was opened. A key is "
-    "shown once; if nobody kept it, revoke it and make another."
-)
 
 
 @signed_in
@@ -46,7 +44,7 @@ def make_key(request: HttpRequest, person: Person, name: str) -> HttpResponse:
     except InvalidInput as error:
         return _page(request, person, agent, refusing.problems(error))
     except Conflict:
-        messages.warning(request, _SHOWN_ONCE)
+        messages.warning(request, _none_made())
         return _to_page(agent)
     domain = _domain(agent, request.POST.get("to", ""))
     context = {"agent": agent, "key": key, **connect_context(agent, domain)}
@@ -62,13 +60,13 @@ def revoke(request: HttpRequest, person: Person, name: str, prefix: str) -> Http
         refusing.not_there()
     refusing.demand(access.may_manage(person, agent), person, REFUSED)
     if key.revoked_at is not None:
-        messages.warning(request, "That key is revoked already.")
+        messages.warning(request, gettext("That key is revoked already."))
         return _to_page(agent)
     if request.method != "POST":
         context = {"agent": agent, "key": key, "now": database_now()}
         return render(request, "approvals/agent_revoke.html", context)
     verbs.revoke_key(prefix, actor=f"person:{person.get_username()}")
-    messages.success(request, "Revoked. Nothing can sign in with that key any more.")
+    messages.success(request, gettext("Revoked. Nothing can sign in with that key any more."))
     return _to_page(agent)
 
 
@@ -105,6 +103,13 @@ def _page(
     return render(request, "approvals/agent.html", context, status=400 if problems else 200)
 
 
+def _none_made() -> str:
+    return gettext(
+        "No key was made: the keys of this agent have changed since that form was opened. A key is "
+        "shown once; if nobody kept it, revoke it and make another."
+    )
+
+
 def _make(request: HttpRequest, person: Person, agent: Agent) -> str:
     form = request.POST
     try:
@@ -130,10 +135,10 @@ def _end_of(day: str) -> datetime | None:
     try:
         wanted = date.fromisoformat(day)
     except ValueError:
-        raise InvalidInput("A date such as 2026-12-31.", path="$.ends_on") from None
+        raise InvalidInput(phrase("A date such as 2026-12-31."), path="$.ends_on") from None
     today = timezone.localdate()
     if not today <= wanted <= today + _LONGEST:
-        raise InvalidInput("From today to ten years from now.", path="$.ends_on")
+        raise InvalidInput(phrase("From today to ten years from now."), path="$.ends_on")
     return datetime.combine(
         wanted + timedelta(days=1), time.min, tzinfo=timezone.get_current_timezone()
     )

@@ -10,6 +10,7 @@ from django.db.models import Count, F, Func, IntegerField, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_POST
 
 from approvals import access, lifecycle
@@ -17,6 +18,7 @@ from approvals.administration import agents as verbs
 from approvals.administration import people
 from approvals.errors import InvalidInput, NotFound
 from approvals.models import Agent, AgentKey, Domain, Person, ToolCall, database_now
+from approvals.phrases import phrase
 from approvals.web import refusing
 from approvals.web.accounts import signed_in
 
@@ -78,7 +80,8 @@ def new(request: HttpRequest, person: Person) -> HttpResponse:
         except InvalidInput as error:
             problems = refusing.problems(error)
         else:
-            messages.success(request, f"{agent.name} is there. It needs a key to call.")
+            done = gettext("%(agent)s is there. It needs a key to call.")
+            messages.success(request, done % {"agent": agent.name})
             return HttpResponseRedirect(reverse("agent", args=[agent.name]))
     context = {
         "problems": problems,
@@ -101,7 +104,12 @@ def stop(request: HttpRequest, person: Person) -> HttpResponse:
             stopped = verbs.stop_all(managed, actor=_actor(person), reason=reason)
         except InvalidInput as error:
             return _stop_page(request, managed, refusing.problems(error))
-        messages.success(request, f"Stopped {_agents(len(stopped))}. New calls are refused.")
+        done = ngettext(
+            "Stopped %(number)s agent. New calls are refused.",
+            "Stopped %(number)s agents. New calls are refused.",
+            len(stopped),
+        )
+        messages.success(request, done % {"number": len(stopped)})
         return HttpResponseRedirect(reverse("agents"))
     return _stop_page(request, managed, {})
 
@@ -114,7 +122,8 @@ def resume(request: HttpRequest, person: Person) -> HttpResponse:
         chosen = paused.filter(name__in=request.POST.getlist("agent")[:1000])
         for agent in (resumed := list(chosen)):
             verbs.set_paused(agent, False, actor=_actor(person))
-        messages.success(request, f"Resumed {_agents(len(resumed))}.")
+        done = ngettext("Resumed %(number)s agent.", "Resumed %(number)s agents.", len(resumed))
+        messages.success(request, done % {"number": len(resumed)})
         return HttpResponseRedirect(reverse("agents"))
     return render(request, "approvals/agents_resume.html", {"paused": paused})
 
@@ -128,8 +137,12 @@ def pause(request: HttpRequest, person: Person, name: str) -> HttpResponse:
     is_paused = request.POST.get("paused") == "yes"
     if agent.is_paused != is_paused:
         verbs.set_paused(agent, is_paused, actor=_actor(person))
-        done = "is paused. Its new calls are refused" if is_paused else "may call again"
-        messages.success(request, f"{agent.name} {done}.")
+        done = (
+            gettext("%(agent)s is paused. Its new calls are refused.")
+            if is_paused
+            else gettext("%(agent)s may call again.")
+        )
+        messages.success(request, done % {"agent": agent.name})
     back = reverse("agents") if request.POST.get("from") == "list" else None
     return HttpResponseRedirect(back or reverse("agent", args=[agent.name]))
 
@@ -178,11 +191,12 @@ def _create(request: HttpRequest, person: Person) -> Agent:
     form = request.POST
     grace = form.get("grace", "")
     if not (grace.isascii() and grace.isdecimal() and len(grace) < 6):
-        raise InvalidInput("A whole number of seconds.", path="$.grace_seconds")
+        raise InvalidInput(phrase("A whole number of seconds."), path="$.grace_seconds")
     wanted = form.getlist("domain")
     known = list(Domain.objects.filter(name__in=wanted[:1000]).values_list("name", flat=True))
     if len(known) != len(set(wanted)):
-        raise InvalidInput("There is no such domain any more; choose again.", path="$.domains")
+        told = phrase("There is no such domain any more; choose again.")
+        raise InvalidInput(told, path="$.domains")
     try:
         owner = people.get_person(form.get("owner", ""))
     except InvalidInput as error:
@@ -199,7 +213,7 @@ def _managed(person: Person) -> QuerySet[Agent]:
     if not person.is_administrator and not managed.exists():
         if not access.sees_all_agents(person):
             refusing.not_there()
-        why = "Only owners and administrators can stop agents."
+        why = phrase("Only owners and administrators can stop agents.")
         refusing.demand(access.Permission(False, why), person, REFUSED)
     return managed
 
@@ -215,10 +229,6 @@ def _stop_page(
         "dispatched": calls.filter(status=S.DISPATCHED).count(),
     }
     return render(request, "approvals/agents_stop.html", context, status=400 if problems else 200)
-
-
-def _agents(count: int) -> str:
-    return "1 agent" if count == 1 else f"{count} agents"
 
 
 def _actor(person: Person) -> str:

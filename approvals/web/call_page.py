@@ -2,31 +2,34 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Prefetch
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from approvals import access, lifecycle, policy, wording
 from approvals.models import Decision, Dispatch, Person, ToolCall, database_now
+from approvals.translating import translated
 from approvals.web import definitions, showing, stamps, superseding, trail, unusual
+from approvals.web.definition_changes import HINTS, hint
 from approvals.web.presence import looking_at
 from approvals.web.showing import S
 
 # What is wrong with most calls that are rejected; a click instead of a sentence.
-PRESETS = ("Wrong amount", "Wrong target", "Not needed")
+# The agent is given the English words, whatever language they were clicked in.
+PRESETS: dict[str, Promise] = {
+    "Wrong amount": gettext_lazy("Wrong amount"),
+    "Wrong target": gettext_lazy("Wrong target"),
+    "Not needed": gettext_lazy("Not needed"),
+}
 
 _MOST_DESCRIPTION = 2_000
 _MOST_RESULT = 4_000
 _MOST_TICKS = 12
 _MOST_NAMED = 5  # people who can decide in the reader's place
-_HINTS = {
-    "readOnlyHint": "only reads",
-    "destructiveHint": "destroys",
-    "idempotentHint": "safe to repeat",
-    "openWorldHint": "reaches outside",
-}
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,12 @@ def get(person: Person, call_id: object) -> ToolCall:
     decisions = Decision.objects.select_related("approver")
     return (
         ToolCall.objects.select_related(
-            "agent", "domain", "upstream", "tool__reviewed_by", "owner", "acts_for",
-            "supersedes", "superseded_by",
+            "agent", "domain", "upstream", "tool__reviewed_by", "owner", "acts_for", "supersedes"
         )
-        .prefetch_related(Prefetch("decisions", queryset=decisions))
+        # Not joined: SQLite would read every call to find that none supersedes this one.
+        .prefetch_related(Prefetch("decisions", queryset=decisions), "superseded_by")
         .get(pk=found.pk)
-    )  # fmt: skip
+    )
 
 
 def context(person: Person, call: ToolCall, *, seen: int | None = None) -> dict[str, Any]:
@@ -115,7 +118,7 @@ def context(person: Person, call: ToolCall, *, seen: int | None = None) -> dict[
         "looking": looking,
         "checks": looked.checks,
         "bytes": wording.visible(bytes(call.arguments).decode()),
-        "rule": policy.to_sentence(policy.Rule(**call.rule)),
+        "rule": translated(policy.to_sentence(policy.Rule(**call.rule))),
         "claims": _claims(call, definition),
         "steps": trail.steps(call),
         "mine": mine,
@@ -123,10 +126,11 @@ def context(person: Person, call: ToolCall, *, seen: int | None = None) -> dict[
         "others": [] if may.approve or not is_open else _others(call),
         "stamp": stamps.stamp(call, person, now, _values(to_tick)) if may.decide else "",
         "ticks": to_tick,
-        "presets": PRESETS,
+        "presets": PRESETS.items(),
         "is_changed": seen is not None and seen != call.version and is_open,
         "replaces": replaces,
         "replaced_by": replaced_by,
+        "sees_tool": access.catalogue_of(person).filter(pk=call.upstream.domain_id).exists(),
         "is_reviewed": call.tool.reviewed_digest == call.definition_digest,
         **_ended(call, now),
     }
@@ -135,11 +139,13 @@ def context(person: Person, call: ToolCall, *, seen: int | None = None) -> dict[
 def ticks(rows: tuple[wording.Row, ...]) -> list[Tick]:
     """Return what must be ticked before a call with these arguments is approved."""
     marked = [row for row in rows if row.remarks]
-    found = [Tick(row.name, row.label, row.remark) for row in marked]
+    found = [Tick(row.name, translated(row.label), translated(row.remark)) for row in marked]
     if len(found) <= _MOST_TICKS:
         return found
-    rest = f"{len(found) - _MOST_TICKS + 1} more marked values"
-    return [*found[: _MOST_TICKS - 1], Tick("others", rest, "all of them above")]
+    number = len(found) - _MOST_TICKS + 1
+    rest = ngettext("%(number)s more marked value", "%(number)s more marked values", number)
+    others = Tick("others", rest % {"number": number}, gettext("all of them above"))
+    return [*found[: _MOST_TICKS - 1], others]
 
 
 def _values(found: list[Tick]) -> list[str]:
@@ -153,7 +159,7 @@ def _ended(call: ToolCall, now: datetime) -> dict[str, Any]:
         "is_quarantined": now < lifecycle.settle_from(call),
         "sent_at": dispatch.at if dispatch else None,
         "took": _took(dispatch, call),
-        "time_out": wording.duration(_time_out(dispatch)),
+        "time_out": translated(wording.duration(_time_out(dispatch))),
         "result": _result(call),
     }
 
@@ -170,46 +176,52 @@ def _others(call: ToolCall) -> list[str]:
 
 def _may(person: Person, call: ToolCall, *, is_open: bool) -> May:
     over = access.Permission(False, "")
+
+    def said(permission: access.Permission) -> access.Permission:
+        return replace(permission, why=translated(permission.why))
+
     is_unknown, is_unsent = call.status == S.UNKNOWN, call.status in lifecycle.UNSENT
     return May(
-        approve=access.may_decide(person, call) if is_open else over,
-        reject=access.may_decide(person, call, "reject") if is_open else over,
-        settle=access.may_settle(person, call) if is_unknown else over,
-        withdraw=access.may_withdraw(person, call) if is_unsent else over,
+        approve=said(access.may_decide(person, call)) if is_open else over,
+        reject=said(access.may_decide(person, call, "reject")) if is_open else over,
+        settle=said(access.may_settle(person, call)) if is_unknown else over,
+        withdraw=said(access.may_withdraw(person, call)) if is_unsent else over,
     )
 
 
 def _claims(call: ToolCall, definition: Mapping[str, Any]) -> list[Claim]:
     claims = []
     if call.claimed_acts_for:
-        text = wording.visible(f"I act for {call.claimed_acts_for}.")
-        claims.append(Claim("agent", call.agent.name, "What the agent says", text))
+        said = gettext("I act for %(person)s.") % {"person": call.claimed_acts_for}
+        heading = gettext("What the agent says")
+        claims.append(Claim("agent", call.agent.name, heading, wording.visible(said)))
     hints, description = _hints(definition), str(definition.get("description") or "")
     if description or hints:
         if len(description) > _MOST_DESCRIPTION:
             description = description[:_MOST_DESCRIPTION] + "…"
-        heading = f"What {call.upstream.name} says about this tool"
-        text = wording.visible(description)
-        claims.append(Claim("server", call.upstream.name, heading, text, hints))
+        server, text = call.upstream.name, wording.visible(description)
+        heading = gettext("What %(server)s says about this tool") % {"server": server}
+        claims.append(Claim("server", server, heading, text, hints))
     return claims
 
 
 def _hints(definition: Mapping[str, Any]) -> str:
     annotations = definition.get("annotations")
     hints = annotations if isinstance(annotations, dict) else {}
-    said = [
-        f"{words}: {'yes' if hints[key] else 'no'}"
-        for key, words in _HINTS.items()
+    return ", ".join(
+        gettext("%(hint)s: %(answer)s") % {"hint": words, "answer": hint(definition, key)}
+        for key, words in HINTS.items()
         if isinstance(hints.get(key), bool)
-    ]
-    return ", ".join(said)
+    )
 
 
 def _took(dispatch: Dispatch | None, call: ToolCall) -> str:
     if dispatch is None or call.settled_at is None:
         return ""
     seconds = (call.settled_at - dispatch.at).total_seconds()
-    return f"{seconds:.1f} s" if seconds < 10 else wording.duration(timedelta(seconds=seconds))
+    if seconds >= 10:
+        return translated(wording.duration(timedelta(seconds=seconds)))
+    return gettext("%(seconds)s s") % {"seconds": f"{seconds:.1f}"}
 
 
 def _time_out(dispatch: Dispatch | None) -> timedelta:
@@ -221,7 +233,9 @@ def _result(call: ToolCall) -> tuple[wording.Segment, ...]:
         return ()
     text = bytes(call.result).decode(errors="replace")
     if len(text) > _MOST_RESULT:
-        text = f"{text[:_MOST_RESULT]}… {len(text) - _MOST_RESULT:,} characters more"
+        number = len(text) - _MOST_RESULT
+        more = ngettext("%(number)s character more", "%(number)s characters more", number)
+        text = f"{text[:_MOST_RESULT]}… {more % {'number': f'{number:,}'}}"
     return wording.visible(_pretty(text))
 
 

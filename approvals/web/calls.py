@@ -8,6 +8,8 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_lazy
 
 from approvals import access, canonical, lifecycle, observations
 from approvals.errors import (
@@ -19,15 +21,17 @@ from approvals.errors import (
     NotFound,
 )
 from approvals.models import Decision, Person, ToolCall, database_now
-from approvals.web import call_page, showing, stamps
+from approvals.phrases import phrase
+from approvals.translating import translated
+from approvals.web import call_page, refusing, showing, stamps
 from approvals.web.accounts import signed_in
 from approvals.web.queue import wants_pane
 from approvals.web.showing import S
 
-_DECIDED = {
-    S.REJECTED: "Rejected. The agent can read your reason.",
-    S.APPROVED: "Approved. It runs as soon as a worker takes it.",
-    S.PENDING: "Signed. It still needs another signature.",
+_DECIDED: dict[S, Promise] = {
+    S.REJECTED: gettext_lazy("Rejected. The agent can read your reason."),
+    S.APPROVED: gettext_lazy("Approved. It runs as soon as a worker takes it."),
+    S.PENDING: gettext_lazy("Signed. It still needs another signature."),
 }
 
 
@@ -75,8 +79,8 @@ def decide(request: HttpRequest, person: Person, call_id: UUID) -> HttpResponse:
             binding=request.POST.get("binding", ""),
             reason=_reason(request),
         )
-        words = _DECIDED.get(S(decided.status), "Your decision is recorded.")
-        return Told(words, decided.status)
+        words = _DECIDED.get(S(decided.status), gettext_lazy("Your decision is recorded."))
+        return Told(str(words), decided.status)
 
     return _act(request, person, call_id, "decision.refused", verb)
 
@@ -89,7 +93,7 @@ def settle(request: HttpRequest, person: Person, call_id: UUID) -> HttpResponse:
         outcome = request.POST.get("outcome", "")
         evidence = request.POST.get("evidence", "")
         settled = lifecycle.settle(call.pk, person=person, outcome=outcome, evidence=evidence)
-        return Told("Recorded, with your evidence.", settled.status)
+        return Told(gettext("Recorded, with your evidence."), settled.status)
 
     return _act(request, person, call_id, "settlement.refused", verb)
 
@@ -106,7 +110,7 @@ def withdraw(request: HttpRequest, person: Person, call_id: UUID) -> HttpRespons
         canonical.check(reason)  # no control character a database cannot keep
         actor = f"person:{person.get_username()}"
         cancelled = lifecycle.cancel(call.pk, actor=actor, reason=reason)
-        return Told("Withdrawn. Nothing ran.", cancelled.status)
+        return Told(gettext("Withdrawn. Nothing ran."), cancelled.status)
 
     return _act(request, person, call_id, "withdrawal.refused", verb)
 
@@ -146,7 +150,7 @@ def _refused(
     observations.payload_read(person, [fresh])
     context = call_page.context(person, fresh, seen=fresh.version if is_form_shown else -1)
     # Nothing that was typed is lost, whether there is still a form for it or not.
-    context |= {"refusal": error, "form": request.POST, "ticked": _ticked(request)}
+    context |= {"refusal": refusing.told(error), "form": request.POST, "ticked": _ticked(request)}
     context["chosen"] = request.POST.getlist("preset")
     context["in_pane"] = wants_pane(request)
     template = "approvals/_pane.html" if context["in_pane"] else "approvals/call.html"
@@ -162,7 +166,8 @@ def _refuse_unread(request: HttpRequest, person: Person, call: ToolCall, verdict
         raise AlreadyDecided(call_id=call.pk)  # in another tab; the stamp would only say "changed"
     asked = stamps.check(request.POST.get("stamp", ""), call, person, database_now())
     if verdict == Decision.Verdict.APPROVE and not set(asked) <= set(_ticked(request)):
-        raise InvalidInput("Tick what you have checked: each marked value.", path="$.checked")
+        told = phrase("Tick what you have checked: each marked value.")
+        raise InvalidInput(told, path="$.checked")
 
 
 def _ticked(request: HttpRequest) -> list[str]:
@@ -170,7 +175,7 @@ def _ticked(request: HttpRequest) -> list[str]:
 
 
 def _reason(request: HttpRequest) -> str:
-    """Return the reason the agent will read: the presets, then the person's own words."""
+    """Return the reason the agent will read: the presets, in English, then the person's words."""
     chosen = request.POST.getlist("preset")
     presets = [preset for preset in call_page.PRESETS if preset in chosen]
     words = request.POST.get("reason", "").strip()
@@ -181,7 +186,7 @@ def _get(person: Person, call_id: UUID) -> ToolCall:
     try:
         return call_page.get(person, call_id)
     except NotFound as error:
-        raise Http404(error.message) from None
+        raise Http404(translated(error.message)) from None
 
 
 def _to_page(call: ToolCall) -> HttpResponse:

@@ -11,11 +11,14 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
 
 from approvals import access, events, observations
 from approvals.errors import NotFound
 from approvals.models import ApproverGroup, Domain, Person, Tool, Upstream, database_now
+from approvals.translating import translated
 from approvals.web.accounts import signed_in
 
 MOST_TOOLS = 200  # of one server among others; a page of its own has all
@@ -23,13 +26,13 @@ _OPEN = 12  # so many are shown without a press
 _GONE = "gone"
 _NAME = re.compile(r"[a-z0-9-]{1,40}")
 # What asks for somebody's attention comes first.
-GROUPS = (
-    (Tool.CHANGED, "Changed since review"),
-    (Tool.UNREVIEWED, "Reviewed by nobody"),
-    (Tool.Effect.DESTRUCTIVE, "Destructive"),
-    (Tool.Effect.WRITE, "Writes"),
-    (Tool.Effect.READ, "Reads"),
-    (_GONE, "No longer listed"),
+GROUPS: tuple[tuple[str, Promise], ...] = (
+    (Tool.CHANGED, gettext_lazy("Changed since review")),
+    (Tool.UNREVIEWED, gettext_lazy("Reviewed by nobody")),
+    (Tool.Effect.DESTRUCTIVE, gettext_lazy("Destructive")),
+    (Tool.Effect.WRITE, gettext_lazy("Writes")),
+    (Tool.Effect.READ, gettext_lazy("Reads")),
+    (_GONE, gettext_lazy("No longer listed")),
 )
 
 
@@ -103,14 +106,14 @@ class Server:
     def health(self) -> Health:
         """Return whether somebody should look at it, by its last list and what is known of it."""
         if not self.upstream.is_enabled:
-            return Health("idle", "pause", "Switched off")
+            return Health("idle", "pause", gettext("Switched off"))
         if self.upstream.list_error:
-            return Health("bad", "alert", "Needs attention")
+            return Health("bad", "alert", gettext("Needs attention"))
         if self.upstream.listed_at is None:
-            return Health("warn", "clock", "Never listed")
+            return Health("warn", "clock", gettext("Never listed"))
         if self.changed or self.unreviewed or self.upstream.dropped_tools:
-            return Health("warn", "alert", "Needs attention")
-        return Health("ok", "check", "Healthy")
+            return Health("warn", "alert", gettext("Needs attention"))
+        return Health("ok", "check", gettext("Healthy"))
 
     @property
     def groups(self) -> list[Group]:
@@ -121,7 +124,7 @@ class Server:
         room, found = self.most, []
         for kind, heading in GROUPS:
             if by_kind[kind]:
-                found.append(Group(heading, by_kind[kind][:room], len(by_kind[kind])))
+                found.append(Group(str(heading), by_kind[kind][:room], len(by_kind[kind])))
                 room = max(0, room - len(by_kind[kind]))
         return found
 
@@ -159,11 +162,11 @@ def page(request: HttpRequest, person: Person) -> HttpResponse:
     """Everything a person may read about; with `?server=` one server alone, with all its tools."""
     only = request.GET.get("server", "")
     if only and not _NAME.fullmatch(only):
-        raise Http404("There is no such server.")
+        raise Http404(gettext("There is no such server."))
     boundaries = _boundaries(person, only)
     servers = [server for boundary in boundaries for server in boundary.servers]
     if only and not servers:
-        raise Http404("There is no such server.")
+        raise Http404(gettext("There is no such server."))
     return render(
         request,
         "approvals/catalogue.html",
@@ -190,12 +193,13 @@ def refresh(request: HttpRequest, person: Person, upstream_id: int) -> HttpRespo
     try:
         upstream = access.get_upstream(person, upstream_id)
     except NotFound as error:
-        raise Http404(error.message) from None
+        raise Http404(translated(error.message)) from None
     if not access.may_administer(person):
         observations.person_event(person, "refresh.refused", upstream=upstream.name)
         raise PermissionDenied
     events.start_refresh(upstream.pk, upstream.domain.name)
-    messages.success(request, f"{upstream.name} is asked for its list. Look again in a moment.")
+    done = gettext("%(server)s is asked for its list. Look again in a moment.")
+    messages.success(request, done % {"server": upstream.name})
     return redirect("catalogue")
 
 

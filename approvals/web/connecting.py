@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.utils.translation import gettext
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,12 @@ def ways(domain: str = "") -> list[Way]:
     """Return the texts for every kind of client; the key is read from COUNTERSIGN_KEY."""
     url = address(domain)
     return [
-        Way("claude", "Claude Code", "Run once in the project.", _CLAUDE % url),
-        Way("cursor", "Cursor", "Cursor reads the key from the environment.", _CURSOR % url,
-            "~/.cursor/mcp.json"),
-        Way("vscode", "VS Code", "VS Code asks for the key, once.", _VSCODE % url,
+        Way("claude", "Claude Code", gettext("Run once in the project."), _CLAUDE % url),
+        Way("cursor", "Cursor", gettext("Cursor reads the key from the environment."),
+            _CURSOR % url, "~/.cursor/mcp.json"),
+        Way("vscode", "VS Code", gettext("VS Code asks for the key, once."), _VSCODE % url,
             ".vscode/mcp.json"),
-        Way("python", "Python", "The MCP SDK, 2.3.", _PYTHON % url),
+        Way("python", "Python", gettext("The MCP SDK, 2.3."), _PYTHON % url),
         Way("typescript", "TypeScript", "@modelcontextprotocol/sdk.", _TYPESCRIPT % url),
     ]  # fmt: skip
 

@@ -1,8 +1,11 @@
 """What every page's frame shows: who is signed in, how much waits for them, light or dark."""
 
+from datetime import datetime
 from functools import cached_property
 
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext
 
 from approvals import access
 from approvals.models import Agent, Person
@@ -36,6 +39,11 @@ class Shell:
         return access.sees_all_agents(self.person) or self.person.agents.exists()
 
     @cached_property
+    def now(self) -> datetime:
+        """Return the time for pages that tell times and are not ours."""
+        return timezone.now()
+
+    @cached_property
     def is_first_run(self) -> bool:
         """Return whether this person could set up an installation in which no agent is yet."""
         may = self.person is not None and access.may_administer(self.person)
@@ -47,15 +55,15 @@ class Shell:
         if self.person is None:
             return ""
         flags = {
-            "Administrator": self.person.is_administrator,
-            "Auditor": self.person.is_auditor,
+            gettext("Administrator"): self.person.is_administrator,
+            gettext("Auditor"): self.person.is_auditor,
         }
         words = [word for word, is_so in flags.items() if is_so]
-        domains = list(access.domains_of(self.person).order_by("name")[:3])
-        words += [f"Approves {', '.join(map(str, domains))}"] if domains else []
+        domains = ", ".join(map(str, access.domains_of(self.person).order_by("name")[:3]))
+        words += [gettext("Approves %(domains)s") % {"domains": domains}] if domains else []
         if not words and self.person.agents.exists():
-            return "Owns agents"
-        return ", ".join(words) or "No role yet"
+            return gettext("Owns agents")
+        return ", ".join(words) or gettext("No role yet")
 
 
 def shell(request: HttpRequest) -> dict[str, Shell]:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_lazy
+
 from approvals import wording
 from approvals.web import schema_rows
 from approvals.web.schema_rows import Argument
@@ -13,11 +16,16 @@ from approvals.web.schema_rows import Argument
 Segments = tuple[wording.Segment, ...]
 Definition = Mapping[str, Any]
 
-HINTS = {
-    "readOnlyHint": "only reads",
-    "destructiveHint": "destroys",
-    "idempotentHint": "safe to repeat",
-    "openWorldHint": "reaches outside",
+HINTS: dict[str, Promise] = {
+    "readOnlyHint": gettext_lazy("only reads"),
+    "destructiveHint": gettext_lazy("destroys"),
+    "idempotentHint": gettext_lazy("safe to repeat"),
+    "openWorldHint": gettext_lazy("reaches outside"),
+}
+_HOW: dict[str, Promise] = {
+    "added": gettext_lazy("added"),
+    "removed": gettext_lazy("removed"),
+    "changed": gettext_lazy("changed"),
 }
 # Comparing more lines with each other could take minutes; the whole texts are shown then.
 MOST_LINES = 400
@@ -44,9 +52,14 @@ class ArgumentChange:
     """An argument that was added, removed or changed."""
 
     name: str
-    how: str
+    how: str  # a key of _HOW
     before: Segments
     after: Segments
+
+    @property
+    def words(self) -> str:
+        """Return how it changed, in a word."""
+        return str(_HOW[self.how])
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ def between(before: Definition, after: Definition) -> Changes:
     """Return what a tool's definition says now and did not say before, and the other way."""
     texts = [
         TextChange(words, lines(_text(before.get(key)), _text(after.get(key))))
-        for key, words in (("title", "Title"), ("description", "Description"))
+        for key, words in (("title", gettext("Title")), ("description", gettext("Description")))
         if before.get(key) != after.get(key)
     ]
     return Changes(
@@ -75,12 +88,12 @@ def between(before: Definition, after: Definition) -> Changes:
 
 
 def hint(definition: Definition, key: str) -> str:
-    """Return what a definition says about one hint: yes, no or "not said"."""
+    """Return what a definition says about one hint, in words: yes, no or "not said"."""
     annotations = definition.get("annotations")
     value = annotations.get(key) if isinstance(annotations, Mapping) else None
     if not isinstance(value, bool):
-        return "not said"
-    return "yes" if value else "no"
+        return gettext("not said")
+    return gettext("yes") if value else gettext("no")
 
 
 def lines(before: str, after: str) -> tuple[Line, ...]:
@@ -106,7 +119,11 @@ def pretty(definition: Definition) -> str:
 
 def _hints(before: Definition, after: Definition) -> list[str]:
     pairs = {words: (hint(before, key), hint(after, key)) for key, words in HINTS.items()}
-    return [f"{words}: {old}, now {new}" for words, (old, new) in pairs.items() if old != new]
+    return [
+        gettext("%(hint)s: %(old)s, now %(new)s") % {"hint": words, "old": old, "new": new}
+        for words, (old, new) in pairs.items()
+        if old != new
+    ]
 
 
 def _arguments(before: object, after: object) -> list[ArgumentChange]:
@@ -131,7 +148,7 @@ def _argument(old: Argument | None, new: Argument | None) -> ArgumentChange | No
 def _changed(old: Argument, new: Argument) -> ArgumentChange:
     after = new.summary
     if old.summary == after:
-        after += "\nWhat changed is shown in the whole definition only."
+        after += "\n" + gettext("What changed is shown in the whole definition only.")
     return ArgumentChange(new.name, "changed", wording.visible(old.summary), wording.visible(after))
 
 

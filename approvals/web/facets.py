@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.db.models import Count, QuerySet
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_lazy
 
 from approvals import wording
 from approvals.models import Agent, Domain, HistoryRow, Person
@@ -14,12 +16,12 @@ from approvals.web.history_filter import FACETS, NOBODY, RULE, Filter
 MOST_SHOWN = 6  # of one facet, before the fold
 _MOST = 200  # of one facet at all
 _LONGEST = 100  # characters of a value's name
-_LEGENDS = {
-    "outcome": "Outcome",
-    "domain": "Trust domain",
-    "tool": "Tool",
-    "agent": "Agent",
-    "decided": "Decided by",
+_LEGENDS: dict[str, Promise] = {
+    "outcome": gettext_lazy("Outcome"),
+    "domain": gettext_lazy("Trust domain"),
+    "tool": gettext_lazy("Tool"),
+    "agent": gettext_lazy("Agent"),
+    "decided": gettext_lazy("Decided by"),
 }
 
 
@@ -81,7 +83,7 @@ def count(rows: QuerySet[HistoryRow], wanted: Filter) -> Counted:
     """
     keys = ("state", "domain_id", "tool_name", "agent_id")
     found = Filter(wanted.q, wanted.since, wanted.until, decided=wanted.decided).narrowed(rows)
-    found = found.order_by().annotate(state=wanted.state)
+    found = found.order_by().annotate(state=wanted.grouped_by("status"))
     alike = list(found.values_list(*keys).annotate(count=Count("*")))
     domains = dict(Domain.objects.values_list("pk", "name"))
     agents = dict(Agent.objects.filter(pk__in={row[3] for row in alike}).values_list("pk", "name"))
@@ -108,7 +110,7 @@ def of(counted: Counted, wanted: Filter) -> list[Facet]:
         for person in Person.objects.filter(username__in=list(counts["decided"]))
     }
     return [
-        Facet(facet, _LEGENDS[facet], _choices(facet, counts[facet], wanted, names))
+        Facet(facet, str(_LEGENDS[facet]), _choices(facet, counts[facet], wanted, names))
         for facet in FACETS
     ]
 
@@ -156,9 +158,10 @@ def _label(facet: str, value: str, names: Mapping[str, str]) -> str:
     if facet == "outcome":
         return showing.LOOKS[showing.S(value)].words
     if facet == "decided" and value.startswith(RULE):
-        return f"Rule “{wording.clean(value.removeprefix(RULE), _LONGEST)}”"
+        name = wording.clean(value.removeprefix(RULE), _LONGEST)
+        return gettext("Rule “%(name)s”") % {"name": name}
     if facet == "decided" and value == NOBODY:
-        return "Nobody"
+        return gettext("Nobody")
     # An address may name a value that no call has, in characters that nobody sees.
     return wording.clean(names.get(value, value) if facet == "decided" else value, _LONGEST)
 

@@ -6,12 +6,15 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext
 from django_htmx.http import HttpResponseClientRedirect
 
 from approvals import access
 from approvals.administration import practice
 from approvals.errors import Conflict
 from approvals.models import Agent, Person, ToolCall, Upstream
+from approvals.translating import translated
 from approvals.web import agent_page, refusing
 from approvals.web.accounts import signed_in
 
@@ -25,22 +28,30 @@ def page(request: HttpRequest, person: Person) -> HttpResponse:
         try:
             key = practice.set_up(person, actor=f"person:{person.get_username()}")
         except Conflict as error:
-            messages.warning(request, f"Nothing was set up. {error.message}")
+            words = gettext("Nothing was set up. %(why)s")
+            messages.warning(request, words % {"why": translated(error.message)})
             return HttpResponseRedirect(reverse("first_run"))
     return render(request, "approvals/first_run.html", {"key": key, **_context(person)})
 
 
 @signed_in
 def state(request: HttpRequest, person: Person) -> HttpResponse:
-    """The parts that change while the page listens; once a call is held, the way to it."""
+    """The way to the call, once one is held; else whether the tool is there, if `?seen=` is old."""
     _demand(person)
     context = _context(person)
-    call = context["call"]
-    if call is not None and call.status == ToolCall.Status.PENDING:
-        return HttpResponseClientRedirect(reverse("call", args=[call.pk]))
+    if context["is_waiting"]:
+        return _lead(request, reverse("call", args=[context["call"].pk]))
     if request.GET.get("seen") == context["tools_state"]:
         return HttpResponse(status=204)  # nothing is swapped, nothing is read out again
     return render(request, "approvals/_first_run_tools.html", context)
+
+
+def _lead(request: HttpRequest, address: str) -> HttpResponse:
+    htmx: Any = getattr(request, "htmx", False)
+    if htmx:
+        return HttpResponseClientRedirect(address)
+    words = gettext("Go to the call")
+    return HttpResponse(format_html('<a data-lead href="{}">{}</a>', address, words))
 
 
 def _demand(person: Person) -> None:
@@ -58,10 +69,12 @@ def _context(person: Person) -> dict[str, Any]:
     upstream = Upstream.objects.filter(name=practice.NAME, domain__name=practice.NAME).first()
     agent = Agent.objects.filter(name=practice.NAME).first()
     calls = access.visible_to(person).filter(agent__name=practice.NAME)
+    call = calls.order_by("created_at").last()
     context = {
         "upstream": upstream,
         "agent": agent,
         "tools_state": _tools_state(upstream) if upstream else "",
-        "call": calls.order_by("created_at").last(),
+        "call": call,
+        "is_waiting": call is not None and call.status == ToolCall.Status.PENDING,
     }
     return context | (agent_page.connect_context(agent, practice.NAME) if agent else {})

@@ -1,14 +1,15 @@
-"""Is it alive, and can it work? For load balancers and operators; says nothing about calls."""
+"""Is it alive, can it work, what are its figures? For load balancers, operators and Prometheus."""
 
 from collections.abc import Callable
 from datetime import timedelta
 
 from celery import current_app
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 
 from approvals import guards
+from approvals import metrics as figures
 from approvals.models import Heartbeat, database_now
 
 SWEEP_LATE_AFTER = timedelta(seconds=15)  # it runs once a second
@@ -31,6 +32,19 @@ def ready(request: HttpRequest) -> HttpResponse:
         {"status": "ok" if is_ready else "not ready", "checks": told},
         status=200 if is_ready else 503,
     )
+
+
+@never_cache
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer Prometheus, which shows the token; without one in the settings there is nothing."""
+    if not figures.is_offered():
+        raise Http404
+    if not figures.may_read(request.headers.get("authorization", "")):
+        return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
+    try:
+        return HttpResponse(figures.page(), content_type=figures.CONTENT_TYPE)
+    except DatabaseError:
+        return HttpResponse("The database does not answer.\n", "text/plain", status=503)
 
 
 def _database() -> str:

@@ -1,25 +1,28 @@
 """The history at `/history/`: every call a person may see, found by words and by facets."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from approvals import access, observations
 from approvals.errors import NotFound
 from approvals.models import HistoryRow, Person, ToolCall, database_now
-from approvals.web import call_page, definitions, facets, showing, trail, volume
+from approvals.web import call_page, definitions, facets, queue, showing, trail, volume
 from approvals.web.accounts import signed_in
 from approvals.web.history_filter import Filter
-from approvals.web.queue import ids_from, loaded
 from approvals.web.showing import Shown
 
 PER_PAGE = 50
 _CHART_HEIGHT = 102  # px
+_FEWEST_DAYS = 14  # in the chart
 _MOST_READS = 100
+_FEW = 500  # found calls
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ def page(request: HttpRequest, person: Person) -> HttpResponse:
 @signed_in
 def changes(request: HttpRequest, person: Person) -> HttpResponse:
     """The rows of calls that just changed; what live.js asks for after a hint."""
-    ids = ids_from(request)
-    calls = loaded(access.visible_to(person).filter(pk__in=ids))
+    ids = queue.ids_from(request)
+    calls = queue.loaded(access.visible_to(person).filter(pk__in=ids))
     context = {
         "rows": _shown(list(calls)),
         "filter": Filter.of(request.GET),
@@ -71,7 +74,8 @@ def _found(request: HttpRequest, person: Person, wanted: Filter) -> dict[str, ob
     counted = facets.count(visible, wanted)
     rows = wanted.narrowed(visible)
     start = _start(visible, request.GET.get("before", ""))
-    calls = _page(rows, start)
+    total = counted.total(wanted)
+    calls = _page(rows, start, few=total < _FEW)
     shown = _shown(calls[:PER_PAGE])
     choices = facets.of(counted, wanted)
     return {
@@ -79,7 +83,7 @@ def _found(request: HttpRequest, person: Person, wanted: Filter) -> dict[str, ob
         "filter": wanted,
         "facets": choices,
         "chosen": [choice for facet in choices for choice in facet.choices if choice.is_current],
-        "count": counted.total(wanted),
+        "count": total,
         "volume": _volume(rows, wanted),
         "older": wanted.url(before=str(calls[PER_PAGE - 1].pk)) if len(calls) > PER_PAGE else "",
         "newest": wanted.url() if start else "",
@@ -87,18 +91,27 @@ def _found(request: HttpRequest, person: Person, wanted: Filter) -> dict[str, ob
 
 
 def _volume(rows: QuerySet[HistoryRow], wanted: Filter) -> volume.Volume | None:
-    counted = volume.by_day(rows, wanted.state)
+    counted = volume.by_day(rows, wanted.grouped_by)
+    if not counted:
+        return None
     days = [day for day, _ in counted]
-    return volume.show(counted, min(days), max(days), _CHART_HEIGHT) if days else None
+    # One day alone would be one bar as wide as the page.
+    first = min(*days, max(days) - timedelta(days=_FEWEST_DAYS - 1))
+    return volume.show(counted, first, max(days), _CHART_HEIGHT)
 
 
-def _page(rows: QuerySet[HistoryRow], start: HistoryRow | None) -> list[ToolCall]:
-    """Return the calls of one page and one more, so that it shows whether there are older ones."""
+def _page(rows: QuerySet[HistoryRow], start: HistoryRow | None, *, few: bool) -> list[ToolCall]:
+    """Return the calls of one page and one more, so that it shows whether there are older ones.
+
+    Many are found by the index of times before it is read far. It would be read to its end for a
+    few, row by row: those are found among all rows as they lie, and sorted.
+    """
     if start is not None:
         older = Q(created_at__lt=start.created_at)
         rows = rows.filter(older | Q(created_at=start.created_at, pk__lt=start.pk))
-    ids = list(rows.order_by("-created_at", "-pk").values_list("pk", flat=True)[: PER_PAGE + 1])
-    return list(loaded(ToolCall.objects.filter(pk__in=ids)).order_by("-created_at", "-pk"))
+    asked = Coalesce("created_at", "created_at") if few else F("created_at")
+    newest = rows.order_by(asked.desc(), "-pk").values_list("pk", flat=True)
+    return queue.in_order(newest[: PER_PAGE + 1])
 
 
 def _start(visible: QuerySet[HistoryRow], before: str) -> HistoryRow | None:

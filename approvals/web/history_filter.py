@@ -13,7 +13,7 @@ from django.http import QueryDict
 from django.urls import reverse
 
 from approvals import searching
-from approvals.models import HistoryRow, ToolCall
+from approvals.models import HistoryRow, Person, ToolCall
 
 NOBODY = "nobody:"  # no name of a person or rule: those end otherwise
 RULE = "rule:"
@@ -61,14 +61,13 @@ class Filter:
         parts = {_NAMES.get(one.name, one.name): getattr(self, one.name) for one in fields(self)}
         return urlencode({key: value for key, value in {**parts, **more}.items() if value})
 
-    @property
-    def state(self) -> Combinable:
-        """Return the status to group by.
+    def grouped_by(self, column: str) -> Combinable:
+        """Return a column to group by, the first of several.
 
         Where words are looked for, every row is read. SQLite would read them in the order of an
         index that groups them, one by one, at four times the cost; an expression is in no index.
         """
-        return Coalesce(F("status"), Value("")) if self.q else F("status")
+        return Coalesce(F(column), F(column)) if self.q else F(column)
 
     def but(self, facet: str, value: str) -> "Filter":
         """Return the same with another value of one facet."""
@@ -99,8 +98,17 @@ class Filter:
         if self.decided.startswith(RULE):
             return rows.filter(deciders=self.decided)
         if self.decided:
-            return rows.filter(_holds("deciders", f",{self.decided},"))
+            return rows.filter(_decided_by(self.decided))
         return rows
+
+
+def decided_by(person: Person, rows: QuerySet[HistoryRow]) -> QuerySet[HistoryRow]:
+    """Return the rows of calls that a person has approved or rejected."""
+    return rows.filter(_decided_by(person.get_username()))
+
+
+def _decided_by(name: str) -> GreaterThan:
+    return _holds("deciders", f",{name},")
 
 
 def _holds(column: str, text: str) -> GreaterThan:

@@ -15,11 +15,15 @@ from django.db.models import Count, F, Func, IntegerField, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext, ngettext
 
 from approvals import access, figures, wording
 from approvals.models import Decision, Domain, HistoryRow, Person, database_now
+from approvals.phrases import joined
+from approvals.translating import translated
 from approvals.web import charts, volume
 from approvals.web.accounts import signed_in
+from approvals.web.days import day_words
 
 PERIODS = (7, 30, 90)  # days
 _USUAL = 30
@@ -107,8 +111,7 @@ class Tool:
     @property
     def words(self) -> str:
         """Return what the bar says."""
-        named = zip(self.counts, volume.SERIES, strict=True)
-        return ", ".join(f"{count:,} {name.lower()}" for count, name in named if count)
+        return volume.counted_words(self.counts)
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class Approver:
     @property
     def signs(self) -> str:
         """Return what looks as if calls were not read."""
-        words = ", ".join(figures.signs(self.seconds, self.rejected))
+        words = translated(joined(", ", figures.signs(self.seconds, self.rejected)))
         return words[:1].upper() + words[1:]
 
 
@@ -163,13 +166,14 @@ def page(request: HttpRequest, person: Person) -> HttpResponse:
         "wanted": wanted,
         "periods": PERIODS,
         "domains": _domains(person),
+        "is_empty": not days,
         "kpis": _kpis(days, wanted, seconds),
         "volume": volume.show(
             Counter({key: n for key, n in days.items() if key[0] >= wanted.first}),
             wanted.first, wanted.today, _VOLUME_HEIGHT,
         ),
         "took": _took(seconds),
-        "took_rows": list(zip(figures.BUCKET_WORDS, figures.buckets(seconds), strict=True)),
+        "took_rows": list(zip(_buckets(), figures.buckets(seconds), strict=True)),
         "hasty": figures.hasty(seconds),
         "expired": _expired(days, wanted.today),
         "tools": _tools(now, wanted),
@@ -202,40 +206,49 @@ def _kpis(days: Days, wanted: Wanted, seconds: Mapping[int, int]) -> list[tuple[
     now = _sums(days, wanted.first)
     before = _sums(days, wanted.first - timedelta(days=wanted.days), wanted.first)
     decided = now[volume.APPROVED] + now[volume.REJECTED]
-    half, most = (figures.percentile(seconds, part) for part in (0.5, 0.9))
-    took = [wording.duration(timedelta(seconds=s)) if s is not None else "" for s in (half, most)]
     hasty = figures.hasty(seconds)
     return [
         (
-            "Calls held",
+            gettext("Calls held"),
             f"{_held(now):,}",
-            figures.change_words(_held(now), _held(before), wanted.days),
+            translated(figures.change_words(_held(now), _held(before), wanted.days)),
         ),
+        (gettext("Median time to decision"), *_time_to_decision(seconds)),
         (
-            "Median time to decision",
-            took[0] or "none decided",
-            f"9 in 10 within {took[1]}" if took[1] else "",
-        ),
-        (
-            "Rejected",
+            gettext("Rejected"),
             _percent(figures.share(now[volume.REJECTED], decided)),
-            f"{now[volume.REJECTED]:,} of {decided:,} that people decided",
+            gettext("%(part)s of %(all)s that people decided")
+            % {"part": f"{now[volume.REJECTED]:,}", "all": f"{decided:,}"},
         ),
         (
-            "Expired",
+            gettext("Expired"),
             _percent(_expired_share(now)),
-            f"{_percent(_expired_share(before))} in the {wanted.days} days before",
+            gettext("%(share)s in the %(days)s days before")
+            % {"share": _percent(_expired_share(before)), "days": wanted.days},
         ),
         (
-            "Decided in under 5 s",
+            gettext("Decided in under 5 s"),
             _percent(figures.share(hasty, sum(seconds.values()))),
-            f"{hasty:,} of {sum(seconds.values()):,}",
+            gettext("%(part)s of %(all)s")
+            % {"part": f"{hasty:,}", "all": f"{sum(seconds.values()):,}"},
         ),
     ]
 
 
+def _time_to_decision(seconds: Mapping[int, int]) -> tuple[str, str]:
+    half, most = (figures.percentile(seconds, part) for part in (0.5, 0.9))
+    if half is None or most is None:
+        return gettext("none decided"), ""
+    median, longest = (translated(wording.duration(timedelta(seconds=s))) for s in (half, most))
+    return median, gettext("9 in 10 within %(time)s") % {"time": longest}
+
+
 def _percent(share: float | None) -> str:
-    return "none" if share is None else f"{share:g} %"
+    return gettext("none") if share is None else f"{share:g} %"
+
+
+def _buckets() -> list[str]:
+    return [translated(words) for words in figures.BUCKET_WORDS]
 
 
 def _seconds(rows: QuerySet[HistoryRow]) -> dict[int, int]:
@@ -246,28 +259,36 @@ def _seconds(rows: QuerySet[HistoryRow]) -> dict[int, int]:
 
 def _took(seconds: Mapping[int, int]) -> charts.Chart:
     counts = figures.buckets(seconds)
-    finding = "Time to decision: no call was decided."
+    finding = gettext("Time to decision: no call was decided.")
     if seconds:
         place = figures.peak(counts)
-        finding = (
-            f"Time to decision. Most often {figures.BUCKET_WORDS[place]}: {counts[place]:,} of "
-            f"{sum(counts):,} calls; {counts[0]:,} in under 5 seconds."
-        )
-    return charts.counted(counts, figures.EDGE_WORDS, _SMALL_HEIGHT, finding)
+        finding = ngettext(
+            "Time to decision. Most often %(bucket)s: %(most)s of %(all)s call; "
+            "%(hasty)s in under 5 seconds.",
+            "Time to decision. Most often %(bucket)s: %(most)s of %(all)s calls; "
+            "%(hasty)s in under 5 seconds.",
+            sum(counts),
+        ) % {
+            "bucket": _buckets()[place],
+            "most": f"{counts[place]:,}",
+            "all": f"{sum(counts):,}",
+            "hasty": f"{counts[0]:,}",
+        }
+    edges = [translated(words) for words in figures.EDGE_WORDS]
+    return charts.counted(counts, edges, _SMALL_HEIGHT, finding)
 
 
 def _expired(days: Days, today: date) -> dict[str, object]:
     """Return the chart and the table of the share that expired, week by week."""
     starts = [today - timedelta(days=7 * n - 1) for n in range(_WEEKS, 0, -1)]
     shares = [_expired_share(_sums(days, s, s + timedelta(days=7))) for s in starts]
-    labels = [*map(figures.day_words, starts[:-1]), "this week"]
+    labels = [*map(day_words, starts[:-1]), gettext("this week")]
     known = [one for one in shares if one is not None]
-    finding = "Share of calls that expired: none was decided or expired."
+    finding = gettext("Share of calls that expired: none was decided or expired.")
     if known:
-        finding = (
-            f"Share of calls that expired, by week: from {known[0]:g} % to {known[-1]:g} % "
-            f"in {_WEEKS} weeks."
-        )
+        finding = gettext(
+            "Share of calls that expired, by week: from %(first)s to %(last)s in %(weeks)s weeks."
+        ) % {"first": _percent(known[0]), "last": _percent(known[-1]), "weeks": _WEEKS}
     chart = charts.drawn(shares, labels, _SMALL_HEIGHT, finding)
     return {"chart": chart, "rows": list(zip(labels, map(_percent, shares), strict=True))}
 

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_lazy
 
 from approvals import access, policy
 from approvals.models import Person, PolicyVersion, RuleRow, database_now
+from approvals.translating import translated
 from approvals.web.accounts import signed_in
 
 MOST_VERSIONS = 50
@@ -19,13 +22,13 @@ class Look:
 
     tone: str
     icon: str
-    verb: str
+    verb: Promise
 
 
 _LOOKS = {
-    policy.Outcome.ALLOW: Look("ok", "check", "Allow"),
-    policy.Outcome.HOLD: Look("warn", "clock", "Hold"),
-    policy.Outcome.DENY: Look("bad", "x", "Refuse"),
+    policy.Outcome.ALLOW: Look("ok", "check", gettext_lazy("Allow")),
+    policy.Outcome.HOLD: Look("warn", "clock", gettext_lazy("Hold")),
+    policy.Outcome.DENY: Look("bad", "x", gettext_lazy("Refuse")),
 }
 
 
@@ -45,7 +48,7 @@ class Line:
     @property
     def words(self) -> str:
         """Return the rule without its verb."""
-        return policy.to_sentence(self.rule).partition(" ")[2]
+        return translated(policy.to_clause(self.rule))
 
 
 @signed_in
@@ -69,10 +72,12 @@ def page(request: HttpRequest, person: Person, number: int | None = None) -> Htt
     )
 
 
-def _version(number: int) -> PolicyVersion:
+def _version(number: int) -> PolicyVersion | None:
+    if number == 0:
+        return None  # the rules it begins with, which no version holds
     version = PolicyVersion.objects.filter(number=number).first()
     if version is None:
-        raise Http404("There is no such version.")
+        raise Http404(gettext("There is no such version."))
     return version
 
 

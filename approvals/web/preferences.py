@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from approvals import access
 from approvals.administration import people
@@ -25,7 +26,7 @@ def page(request: HttpRequest, person: Person) -> HttpResponse:
         except InvalidInput as error:
             problems = refusing.problems(error)
         else:
-            messages.success(request, "Your settings are kept.")
+            messages.success(request, gettext("Your settings are kept."))
             response = HttpResponseRedirect(reverse("settings"))
             theme.keep(response, request.POST.get("theme", ""))
             return response

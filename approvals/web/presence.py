@@ -11,6 +11,7 @@ from django.shortcuts import render
 from approvals import access, observations
 from approvals.errors import NotFound
 from approvals.models import Look, Person, ToolCall, database_now
+from approvals.translating import translated
 from approvals.web.accounts import signed_in
 from approvals.web.showing import Looking
 
@@ -21,7 +22,7 @@ def presence(request: HttpRequest, person: Person, call_id: UUID) -> HttpRespons
     try:
         call = access.get_call(person, call_id)
     except NotFound as error:
-        raise Http404(error.message) from None
+        raise Http404(translated(error.message)) from None
     observations.looked(call, person)
     context = {"call": call, "looking": looking_at([call], person, database_now()).get(call.pk)}
     return render(request, "approvals/_presence.html", context)

@@ -1,13 +1,16 @@
 """How pages outside a call's say no: what one sees but may not do, and what a form has wrong."""
 
+from dataclasses import dataclass
 from typing import NoReturn
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
+from django.utils.translation import gettext
 
 from approvals import access, observations
-from approvals.errors import InvalidInput
+from approvals.errors import ApprovalsError, InvalidInput
 from approvals.models import Person
+from approvals.translating import translated
 
 
 def demand(permission: access.Permission, person: Person, what: str) -> None:
@@ -22,12 +25,25 @@ def demand(permission: access.Permission, person: Person, what: str) -> None:
     if permission:
         return
     observations.person_event(person, what, why=permission.why)
-    raise PermissionDenied(permission.why)
+    raise PermissionDenied(translated(permission.why))
 
 
 def not_there() -> NoReturn:
     """Answer 404, as if there were no such page."""
-    raise Http404("There is no such page.")
+    raise Http404(gettext("There is no such page."))
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a form did nothing, as its page says it; the error itself speaks English."""
+
+    message: str
+    http_status: int
+
+
+def told(error: ApprovalsError) -> Refusal:
+    """Return a refusal in the reader's language."""
+    return Refusal(translated(error.message), error.http_status)
 
 
 def problems(error: InvalidInput) -> dict[str, str]:
@@ -35,6 +51,6 @@ def problems(error: InvalidInput) -> dict[str, str]:
     found: dict[str, str] = {}
     for problem in error.problems:
         field = problem["path"].removeprefix("$").lstrip(".").partition(".")[0].partition("[")[0]
-        words = problem["message"]
+        words = translated(problem["message"])
         found.setdefault(field or "form", words[:1].upper() + words[1:])
     return found

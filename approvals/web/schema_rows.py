@@ -4,6 +4,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_lazy
+
 from approvals import wording
 from approvals.canonical import path_of
 
@@ -15,23 +18,23 @@ _LIMITS = (
     "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems", "maxItems",
     "uniqueItems", "additionalProperties",
 )  # fmt: skip
-_KINDS = {
-    "string": "text",
-    "integer": "whole number",
-    "number": "number",
-    "boolean": "yes or no",
-    "object": "object",
-    "array": "list",
-    "null": "nothing",
+_KINDS: dict[str, Promise] = {
+    "string": gettext_lazy("text"),
+    "integer": gettext_lazy("whole number"),
+    "number": gettext_lazy("number"),
+    "boolean": gettext_lazy("yes or no"),
+    "object": gettext_lazy("object"),
+    "array": gettext_lazy("list"),
+    "null": gettext_lazy("nothing"),
 }
 # Of a schema that names no type.
-_OTHERWISE = {
-    "enum": "one of",
-    "const": "always",
-    "$ref": "as described elsewhere",
-    "anyOf": "one of several kinds",
-    "oneOf": "one of several kinds",
-    "allOf": "several kinds at once",
+_OTHERWISE: dict[str, Promise] = {
+    "enum": gettext_lazy("one of"),
+    "const": gettext_lazy("always"),
+    "$ref": gettext_lazy("as described elsewhere"),
+    "anyOf": gettext_lazy("one of several kinds"),
+    "oneOf": gettext_lazy("one of several kinds"),
+    "allOf": gettext_lazy("several kinds at once"),
 }
 
 _Schema = Mapping[str, object]
@@ -62,7 +65,8 @@ class Argument:
     @property
     def summary(self) -> str:
         """Return everything of it in one text."""
-        parts = [self.kind, "required" if self.is_required else "may be left out", self.limits]
+        needed = gettext("required") if self.is_required else gettext("may be left out")
+        parts = [self.kind, needed, self.limits]
         return ", ".join(filter(None, parts)) + (f"\n{self.description}" * bool(self.description))
 
 
@@ -104,18 +108,21 @@ def _kind(schema: object) -> str:
     said = _mapping(schema)
     kind = said.get("type")
     if isinstance(kind, list):
-        return " or ".join(_word(each) for each in kind[:8]) or "anything"
-    if kind == "array" and "items" in said:
-        return f"list of {_kind(said['items'])}" if len(str(said["items"])) < _MOST_TEXT else "list"
+        return gettext(" or ").join(_word(each) for each in kind[:8]) or gettext("anything")
+    if kind == "array" and "items" in said and len(str(said["items"])) < _MOST_TEXT:
+        return gettext("list of %(kind)s") % {"kind": _kind(said["items"])}
     if isinstance(kind, str):
         return _word(kind)
     if schema is False:
-        return "never allowed"
-    return next((words for key, words in _OTHERWISE.items() if key in said), "anything")
+        return gettext("never allowed")
+    found = (str(words) for key, words in _OTHERWISE.items() if key in said)
+    return next(found, gettext("anything"))
 
 
 def _word(kind: object) -> str:
-    return _KINDS.get(kind, wording.clean(kind, 40)) if isinstance(kind, str) else "anything"
+    if not isinstance(kind, str):
+        return gettext("anything")
+    return str(_KINDS[kind]) if kind in _KINDS else wording.clean(kind, 40)
 
 
 def _clipped(value: object) -> str:

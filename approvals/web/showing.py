@@ -7,8 +7,12 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_lazy, ngettext
+
 from approvals import canonical, wording
 from approvals.models import Decision, Person, ToolCall
+from approvals.translating import translated
 
 S = ToolCall.Status
 
@@ -19,35 +23,47 @@ class Look:
 
     tone: str
     icon: str
-    words: str
+    message: Promise
+    chip: Promise | None = None  # fewer words
+
+    @property
+    def words(self) -> str:
+        """Return the words."""
+        return str(self.message)
 
     @property
     def short(self) -> str:
         """Return the words of a chip."""
-        return self.words.split(",", maxsplit=1)[0]
+        return str(self.chip or self.message)
 
 
+_APPROVED = gettext_lazy("Approved")
 LOOKS = {
-    S.PENDING: Look("warn", "clock", "Held"),
-    S.APPROVED: Look("", "check", "Approved, waiting to run"),
-    S.CLAIMED: Look("", "check", "Approved, about to run"),
-    S.DISPATCHED: Look("", "repeat", "Running"),
-    S.SUCCEEDED: Look("ok", "check", "Done"),
-    S.FAILED: Look("bad", "alert", "Failed"),
-    S.UNKNOWN: Look("doubt", "doubt", "Outcome unknown"),
-    S.REJECTED: Look("bad", "x", "Rejected"),
-    S.EXPIRED: Look("idle", "clock", "Expired"),
-    S.CANCELLED: Look("idle", "undo", "Withdrawn"),
-    S.VOID: Look("idle", "x", "Void"),
+    S.PENDING: Look("warn", "clock", gettext_lazy("Held")),
+    S.APPROVED: Look("", "check", gettext_lazy("Approved, waiting to run"), _APPROVED),
+    S.CLAIMED: Look("", "check", gettext_lazy("Approved, about to run"), _APPROVED),
+    S.DISPATCHED: Look("", "repeat", gettext_lazy("Running")),
+    S.SUCCEEDED: Look("ok", "check", gettext_lazy("Done")),
+    S.FAILED: Look("bad", "alert", gettext_lazy("Failed")),
+    S.UNKNOWN: Look("doubt", "doubt", gettext_lazy("Outcome unknown")),
+    S.REJECTED: Look("bad", "x", gettext_lazy("Rejected")),
+    S.EXPIRED: Look("idle", "clock", gettext_lazy("Expired")),
+    S.CANCELLED: Look("idle", "undo", gettext_lazy("Withdrawn")),
+    S.VOID: Look("idle", "x", gettext_lazy("Void")),
 }
 _UNDECIDED = (S.PENDING, S.EXPIRED, S.CANCELLED, S.VOID)  # by people, whoever signed
-_RISKS = {"high": ("High", "bad", 3), "raised": ("Raised", "warn", 2), "low": ("Low", "idle", 1)}
+_RISKS: dict[str, tuple[Promise, str, int]] = {
+    "high": (gettext_lazy("High"), "bad", 3),
+    "raised": (gettext_lazy("Raised"), "warn", 2),
+    "low": (gettext_lazy("Low"), "idle", 1),
+}
 
 
 @dataclass(frozen=True)
 class Risk:
     """The risk of a call: a word, its tone, and how many of three bars are filled."""
 
+    level: str  # high, raised or low
     word: str
     tone: str
     bars: int
@@ -73,12 +89,12 @@ class Ring:
     @property
     def clock(self) -> str:
         """Return what stands inside."""
-        return wording.clock_left(timedelta(seconds=self.seconds))
+        return translated(wording.clock_left(timedelta(seconds=self.seconds)))
 
     @property
     def words(self) -> str:
         """Return the time left in words."""
-        return wording.duration(timedelta(seconds=self.seconds))
+        return translated(wording.duration(timedelta(seconds=self.seconds)))
 
     @property
     def tone(self) -> str:
@@ -112,12 +128,17 @@ class Looking:
         first, *others = self.names
         if not others:
             return first
-        return f"{first} and {others[0] if len(others) == 1 else f'{len(others)} others'}"
+        if len(others) == 1:
+            return gettext("%(one)s and %(other)s") % {"one": first, "other": others[0]}
+        words = ngettext(
+            "%(one)s and %(number)s other", "%(one)s and %(number)s others", len(others)
+        )
+        return words % {"one": first, "number": len(others)}
 
     @property
     def do(self) -> str:
         """Return what they do."""
-        return "is looking" if len(self.names) == 1 else "are looking"
+        return ngettext("is looking", "are looking", len(self.names))
 
 
 @dataclass(frozen=True)
@@ -142,6 +163,16 @@ class Shown:
         return len(self.slots) - self.signed
 
     @property
+    def state(self) -> str:
+        """Return the state in a few words; of a held call, also what is left to do."""
+        if self.ring is None:
+            return self.look.words
+        words = ngettext(
+            "Held, one signature to go", "Held, %(number)s signatures to go", self.missing
+        )
+        return words % {"number": self.missing}
+
+    @property
     def short_id(self) -> str:
         """Return as much of the id as people read out to each other."""
         return str(self.call.pk)[:8]
@@ -160,8 +191,9 @@ class Shown:
         """Return who decided: names, a rule, or nobody."""
         names = [decision.approver.display_name for decision in self.call.decisions.all()]
         if self.call.quorum == 0:
-            return f"Rule “{self.call.rule.get('name', '')}”"
-        return ", ".join(names) or ("nobody yet" if self.call.status == S.PENDING else "nobody")
+            return gettext("Rule “%(name)s”") % {"name": self.call.rule.get("name", "")}
+        is_open = self.call.status == S.PENDING
+        return ", ".join(names) or (gettext("nobody yet") if is_open else gettext("nobody"))
 
 
 def show(
@@ -178,16 +210,22 @@ def show(
     ring = _ring(call, now)
     is_over = call.status == S.PENDING and ring is None
     signed = [Slot(d) for d in call.decisions.all() if d.verdict == Decision.Verdict.APPROVE]
-    word, tone, bars = _RISKS[wording.risk(call.effect, unusual)]
+    level = wording.risk(call.effect, unusual)
+    _, tone, bars = _RISKS[level]
     return Shown(
         call=call,
         ring=ring,
         # The sweep will say so within a second or two; nobody can decide any more.
         look=LOOKS[S.EXPIRED] if is_over else LOOKS[S(call.status)],
-        risk=Risk(word, tone, bars),
+        risk=Risk(level, risk_words(level), tone, bars),
         slots=(*signed, *[Slot()] * (call.quorum - len(signed))),
         looking=looking,
     )
+
+
+def risk_words(level: str) -> str:
+    """Return a risk in a word."""
+    return str(_RISKS[level][0])
 
 
 def _ring(call: ToolCall, now: datetime) -> Ring | None:

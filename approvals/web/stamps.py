@@ -12,6 +12,7 @@ from django.core import signing
 
 from approvals.errors import LookAgain, StaleBinding
 from approvals.models import Person, ToolCall
+from approvals.phrases import phrase
 
 SOONEST = timedelta(milliseconds=500)
 _SALT = "approvals.web.stamps"
@@ -45,7 +46,7 @@ def check(text: str, call: ToolCall, person: Person, now: datetime) -> list[str]
     if any(stamped[key] != shown[key] for key in ("call", "person")):
         raise LookAgain(call_id=call.pk)
     if call.status == ToolCall.Status.PENDING and stamped["version"] != shown["version"]:
-        raise StaleBinding("This call has changed since you opened it. Read it again.")
+        raise StaleBinding(phrase("This call has changed since you opened it. Read it again."))
     if now.timestamp() - stamped["at"] < SOONEST.total_seconds():
         raise LookAgain(call_id=call.pk)
     asked: list[str] = stamped["ticks"]

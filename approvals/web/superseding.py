@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.utils.translation import gettext
+
 from approvals import access, wording
 from approvals.models import Person, ToolCall
+from approvals.translating import translated
 from approvals.web import showing
 from approvals.web.definitions import Definitions
 
@@ -65,7 +68,7 @@ def _other(
 def _differences(before: ToolCall, after: ToolCall, known: Definitions) -> Iterator[Difference]:
     if before.tool_name != after.tool_name:
         names = (wording.visible(call.tool_name) for call in (before, after))
-        yield Difference("Tool", "", *names)
+        yield Difference(gettext("Tool"), "", *names)
     old, new = _rows(before, known), _rows(after, known)
     for key in {**new, **old}:
         was, now = old.get(key), new.get(key)
@@ -74,7 +77,7 @@ def _differences(before: ToolCall, after: ToolCall, known: Definitions) -> Itera
         row = now or was
         if row is not None:
             yield Difference(
-                row.label, row.name, was.value if was else (), now.value if now else ()
+                translated(row.label), row.name, was.value if was else (), now.value if now else ()
             )
 
 

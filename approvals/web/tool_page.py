@@ -1,15 +1,18 @@
 """Gathers what the page of one tool shows; a fixed number of queries, whatever the tool is."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Count, Min
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_lazy
 
 from approvals import access, policy, ruling, wording
 from approvals.administration import templates
 from approvals.errors import InvalidInput
 from approvals.models import Agent, Person, Tool, ToolCall, ToolDefinition, database_now
+from approvals.translating import translated
 from approvals.web import definition_changes, schema_rows, showing
 from approvals.web.definition_changes import HINTS, Definition, pretty
 
@@ -21,14 +24,22 @@ class Effect:
     """What a person can say a tool does."""
 
     value: str
-    words: str
-    means: str
+    words: Promise
+    means: Promise
 
 
 EFFECTS = (
-    Effect("read", "Reads", "Rules that allow reads let it through"),
-    Effect("write", "Changes something", "Held, unless a rule lets this very tool through"),
-    Effect("destructive", "Destroys, or cannot be undone", "Held in the same way, at high risk"),
+    Effect("read", gettext_lazy("Reads"), gettext_lazy("Rules that allow reads let it through")),
+    Effect(
+        "write",
+        gettext_lazy("Changes something"),
+        gettext_lazy("Held, unless a rule lets this very tool through"),
+    ),
+    Effect(
+        "destructive",
+        gettext_lazy("Destroys, or cannot be undone"),
+        gettext_lazy("Held in the same way, at high risk"),
+    ),
 )
 
 
@@ -80,7 +91,7 @@ def context(person: Person, tool: Tool) -> dict[str, Any]:
         "effects": EFFECTS,
         "waiting": mine.aggregate(count=Count("pk"), oldest=Min("created_at")),
         "rules": _rules(tool),
-        "may_review": may_review,
+        "may_review": replace(may_review, why=translated(may_review.why)),
         "is_template_old": bool(tool.template) and not has_template,
         "text": tool.template,
         "preview": preview(person, tool, tool.template) if may_review else None,
@@ -95,15 +106,18 @@ def preview(person: Person, tool: Tool, text: str) -> Preview:
         if text:
             templates.check(text, tool)
     except InvalidInput as error:
-        return Preview(call, problem=f"This cannot be saved: {error.message}.")
+        why = translated(error.message)
+        return Preview(call, problem=gettext("This cannot be saved: %(why)s.") % {"why": why})
     if call is None:
         return Preview(None)
     arguments = showing.arguments_of(call)
     if not text:
         return Preview(call, wording.sentence(tool.title, tool.name, arguments))
     told = wording.tell(text, tool.title, tool.name, arguments)
-    problem = f"This call does not fit it, and reads as without one. {told.why}" if told.why else ""
-    return Preview(call, told.sentence, problem)
+    if not told.why:
+        return Preview(call, told.sentence)
+    problem = gettext("This call does not fit it, and reads as without one. %(why)s")
+    return Preview(call, told.sentence, problem % {"why": translated(told.why)})
 
 
 def _newest(person: Person, tool: Tool) -> ToolCall | None:
@@ -129,6 +143,6 @@ def _rules(tool: Tool) -> list[Ruled]:
             domain=tool.upstream.domain.name, tool=tool.exposed_name, effect=tool.effect, agent=name
         )
         rule = policy.evaluate(facts, in_force).rule
-        ruled = Ruled(rule.position, policy.to_sentence(rule), [])
+        ruled = Ruled(rule.position, translated(policy.to_sentence(rule)), [])
         found.setdefault(rule.position, ruled).agents.append(name)
     return [found[position] for position in sorted(found)]

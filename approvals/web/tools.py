@@ -8,17 +8,27 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
 
 from approvals import access, observations
 from approvals.administration import catalog, templates
 from approvals.errors import ApprovalsError, NotFound
 from approvals.models import Person, Tool
-from approvals.web import tool_page
+from approvals.translating import translated
+from approvals.web import refusing, tool_page
 from approvals.web.accounts import signed_in
 
-_EFFECTS = {effect.value: effect.words.lower() for effect in tool_page.EFFECTS}
-
+_REVIEWED: dict[str, Promise] = {
+    "read": gettext_lazy("Reviewed: it reads. Calls made from now on are judged by that."),
+    "write": gettext_lazy(
+        "Reviewed: it changes something. Calls made from now on are judged by that."
+    ),
+    "destructive": gettext_lazy(
+        "Reviewed: it destroys, or cannot be undone. Calls made from now on are judged by that."
+    ),
+}
 _MOST_ECHOED = 1_000  # characters of a template that is refused anyway
 
 
@@ -26,7 +36,7 @@ _MOST_ECHOED = 1_000  # characters of a template that is refused anyway
 def page(request: HttpRequest, person: Person, tool_id: int) -> HttpResponse:
     """One tool, in full."""
     tool = _get(person, tool_id)
-    return render(request, "approvals/tool.html", tool_page.context(person, tool))
+    return _shown(request, person, tool_page.context(person, tool))
 
 
 @require_POST
@@ -37,7 +47,7 @@ def review(request: HttpRequest, person: Person, tool_id: int) -> HttpResponse:
     def verb(tool: Tool, actor: str, digest: str) -> str:
         effect = request.POST.get("effect", "")
         catalog.review_tool(tool, effect=effect, actor=actor, person=person, digest=digest)
-        return f"Reviewed: it {_EFFECTS[effect]}. Calls made from now on are judged by that."
+        return str(_REVIEWED[effect])
 
     return _act(request, person, tool_id, "review.refused", verb)
 
@@ -51,8 +61,8 @@ def template(request: HttpRequest, person: Person, tool_id: int) -> HttpResponse
         text = request.POST.get("template", "")
         kept = templates.set_template(tool, text, actor=actor, digest=digest)
         if not kept.template:
-            return "Removed. New calls read as their tool’s title and first arguments."
-        return "Saved. New calls read like this; calls that wait keep their words."
+            return gettext("Removed. New calls read as their tool’s title and first arguments.")
+        return gettext("Saved. New calls read like this; calls that wait keep their words.")
 
     return _act(request, person, tool_id, "template.refused", verb)
 
@@ -66,8 +76,8 @@ def preview(request: HttpRequest, person: Person, tool_id: int) -> HttpResponse:
     shown = {"text": text, "preview": tool_page.preview(person, tool, text)}
     htmx: Any = getattr(request, "htmx", False)
     if htmx:
-        return render(request, "approvals/_preview.html", shown)
-    return render(request, "approvals/tool.html", tool_page.context(person, tool) | shown)
+        return _shown(request, person, shown, page="approvals/_preview.html")
+    return _shown(request, person, tool_page.context(person, tool) | shown)
 
 
 def _act(
@@ -84,12 +94,28 @@ def _act(
     try:
         messages.success(request, verb(tool, f"person:{person.get_username()}", digest))
     except ApprovalsError as error:
-        context = tool_page.context(person, _get(person, tool_id)) | {"refusal": error}
+        context = tool_page.context(person, _get(person, tool_id))
+        context |= {"refusal": refusing.told(error)}
         if "template" in request.POST:
             text = request.POST["template"][:_MOST_ECHOED]
             context |= {"text": text, "preview": tool_page.preview(person, tool, text)}
-        return render(request, "approvals/tool.html", context, status=error.http_status)
+        return _shown(request, person, context, status=error.http_status)
     return HttpResponseRedirect(reverse("tool", args=[tool.pk]))
+
+
+def _shown(
+    request: HttpRequest,
+    person: Person,
+    context: dict[str, Any],
+    *,
+    page: str = "approvals/tool.html",
+    status: int = 200,
+) -> HttpResponse:
+    """Show a tool; a preview tells what a call carries, so an auditor's look at it is recorded."""
+    preview = context["preview"]
+    if preview and preview.sentence:
+        observations.payload_read(person, [preview.call])
+    return render(request, page, context, status=status)
 
 
 def _reviewable(person: Person, tool_id: int, refusal: str) -> Tool:
@@ -105,4 +131,4 @@ def _get(person: Person, tool_id: int) -> Tool:
     try:
         return access.get_tool(person, tool_id)
     except NotFound as error:
-        raise Http404(error.message) from None
+        raise Http404(translated(error.message)) from None

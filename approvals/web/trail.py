@@ -5,29 +5,35 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_lazy
+
 from approvals import access, wording
 from approvals.models import AuditEvent, Person, ToolCall
 
 _MOST_EVENTS = 200  # a call that cannot connect makes two a minute for ten minutes
 
-_WORDS = {
-    "call.held": "asked; rule “{rule}” held it",
-    "call.admitted": "asked; rule “{rule}” let it through",
-    "call.approve_signed": "approved it",
-    "call.reject_signed": "rejected it",
-    "call.approved": "Approved: every signature is there",
-    "call.claimed": "A worker took it; nothing is sent yet",
-    "call.dispatched": "Sent to {upstream}, once",
-    "call.succeeded": "{upstream} did it",
-    "call.failed": "It did not succeed",
-    "call.unknown": "Nobody can tell what happened",
-    "call.rejected": "Rejected: it will not run",
-    "call.expired": "Its time was over; nothing ran",
-    "call.cancelled": "withdrew it; nothing ran",
-    "call.void": "Void: what was asked is no longer what would run",
+# What the page says of an event; the event itself keeps its code, in every language.
+_WORDS: dict[str, Promise] = {
+    "call.held": gettext_lazy("asked; rule “%(rule)s” held it"),
+    "call.admitted": gettext_lazy("asked; rule “%(rule)s” let it through"),
+    "call.approve_signed": gettext_lazy("approved it"),
+    "call.reject_signed": gettext_lazy("rejected it"),
+    "call.approved": gettext_lazy("Approved: every signature is there"),
+    "call.claimed": gettext_lazy("A worker took it; nothing is sent yet"),
+    "call.dispatched": gettext_lazy("Sent to %(upstream)s, once"),
+    "call.succeeded": gettext_lazy("%(upstream)s did it"),
+    "call.failed": gettext_lazy("It did not succeed"),
+    "call.unknown": gettext_lazy("Nobody can tell what happened"),
+    "call.rejected": gettext_lazy("Rejected: it will not run"),
+    "call.expired": gettext_lazy("Its time was over; nothing ran"),
+    "call.cancelled": gettext_lazy("withdrew it; nothing ran"),
+    "call.void": gettext_lazy("Void: what was asked is no longer what would run"),
 }
-_GIVEN_BACK = "Given back by the worker; nothing was sent"
-_SETTLED = {"call.succeeded": "said that it ran", "call.failed": "said that it did not run"}
+_SETTLED: dict[str, Promise] = {
+    "call.succeeded": gettext_lazy("said that it ran"),
+    "call.failed": gettext_lazy("said that it did not run"),
+}
 # Said by the actor; the others are what Countersign did or saw.
 _BY_ACTOR = {"call.held", "call.admitted", "call.approve_signed", "call.reject_signed"}
 _BY_ACTOR |= {"call.cancelled"}
@@ -81,10 +87,16 @@ def reads(person: Person, most: int) -> list[Read]:
         Read(
             event,
             [calls[one] for one in ids[event.pk] if one in calls],
-            "You read a call:" if len(ids[event.pk]) == 1 else f"You read {len(ids[event.pk])}:",
+            _read(len(ids[event.pk])),
         )
         for event in events
     ]
+
+
+def _read(number: int) -> str:
+    if number == 1:
+        return gettext("You read a call:")
+    return gettext("You read %(number)s:") % {"number": number}
 
 
 def _ids(event: AuditEvent) -> list[str]:
@@ -114,13 +126,14 @@ def _step(call: ToolCall, event: AuditEvent, names: Mapping[str, str]) -> Step:
 
 def _did(call: ToolCall, event: AuditEvent, data: Mapping[str, Any]) -> str:
     if "settled" in data:
-        return _SETTLED.get(event.code, "settled it")
+        return str(_SETTLED.get(event.code, gettext("settled it")))
     if event.code == "call.approved" and data.get("source") == "claimed":
-        return _GIVEN_BACK
-    words = _WORDS.get(event.code, event.code)
+        return gettext("Given back by the worker; nothing was sent")
     rule = data.get("rule")
     named = rule.get("name", "") if isinstance(rule, dict) else ""
-    return words.format(rule=named, upstream=call.upstream.name)
+    if event.code not in _WORDS:
+        return event.code
+    return str(_WORDS[event.code]) % {"rule": named, "upstream": call.upstream.name}
 
 
 def _reason(event: AuditEvent, data: Mapping[str, Any]) -> str:

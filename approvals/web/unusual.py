@@ -10,9 +10,11 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Length
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from approvals import access, wording
 from approvals.models import Person, ToolCall
+from approvals.translating import translated
 
 S = ToolCall.Status
 
@@ -62,12 +64,14 @@ def of(person: Person, call: ToolCall, rows: tuple[wording.Row, ...]) -> Looked:
         rows: of its arguments.
     """
     earlier, since = _earlier(person, call)
+    is_template_theirs = call.tool.template_digest == call.definition_digest
     facts = wording.Facts(
         agent=call.agent.name,
         effect=call.effect,
         at=timezone.localtime(call.created_at),
         arguments=json.loads(bytes(call.arguments)),
         rows=rows,
+        template=call.tool.template if is_template_theirs else "",
         earlier=earlier,
         period=call.created_at - since,
         is_first=not any(one.is_agents for one in earlier) and _is_first(call),
@@ -110,22 +114,24 @@ def _is_first(call: ToolCall) -> bool:
 
 def _check(call: ToolCall, rows: Sequence[wording.Row], line: wording.Line) -> Check:
     url, link = _compared(call, rows, line)
-    return Check(line.tone, _ICONS.get(line.kind, "alert"), line.fact, line.why, url, link)
+    icon = _ICONS.get(line.kind, "alert")
+    return Check(line.tone, icon, translated(line.fact), translated(line.why), url, link)
 
 
 def _compared(call: ToolCall, rows: Sequence[wording.Row], line: wording.Line) -> tuple[str, str]:
     """Return where to look at what a line compares with, and the words of the link to it."""
     query = {"tool": call.tool_name}
     if line.compares == "definition":
-        return "#h-h", "The definition"
+        return "#definition", gettext("The definition")
     if line.compares == "values":
-        return "#a-h", "All values"
+        return "#a-h", gettext("All values")
     if line.compares == "value":
         number = next(at for at, row in enumerate(rows, 1) if row.name == line.place)
-        return f"#arg-{number}", "The value"
+        return f"#arg-{number}", gettext("The value")
     if line.compares == "agent":
         query |= {"agent": call.agent.name}
     if line.known:
         query |= {"q": line.known}
-    words = "Its earlier calls" if line.compares == "agent" else "Earlier calls of the tool"
+    is_agents = line.compares == "agent"
+    words = gettext("Its earlier calls") if is_agents else gettext("Earlier calls of the tool")
     return f"{reverse('history')}?{urlencode(query)}", words

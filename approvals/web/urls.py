@@ -57,4 +57,5 @@ urlpatterns = [
     path("theme/", theme.choose, name="theme"),
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),
+    path("metrics", health.metrics, name="metrics"),
 ]

@@ -1,10 +1,13 @@
 """In which time zone a person reads times: their own, or the installation's. The trail is UTC."""
 
 import zoneinfo
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from zoneinfo import ZoneInfo
 
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 
 from approvals.models import Person
@@ -21,6 +24,24 @@ def of(person: Person) -> ZoneInfo | None:
         return ZoneInfo(person.time_zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):
         return None
+
+
+def on_account_pages(
+    answer: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware: pages about signing in, which are not ours, tell times in the person's zone too.
+
+    All others do so by `signed_in`; no other address asks who is there.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        person = None
+        if request.path.startswith(reverse("account_login").removesuffix("login/")):
+            person = request.user
+        with timezone.override(of(person) if isinstance(person, Person) else None):
+            return answer(request)
+
+    return middleware
 
 
 @cache

@@ -2,16 +2,17 @@
 // text is there to be selected.
 (() => {
   const SAID_MS = 1600;
+  const words = document.getElementById("words").dataset;
 
   async function copy(button) {
     const text = button.parentElement.querySelector("pre").textContent;
     const was = button.textContent;
     try {
       await navigator.clipboard.writeText(text);
-      button.textContent = "Copied";
+      button.textContent = words.copied;
     } catch {
       getSelection().selectAllChildren(button.parentElement.querySelector("pre"));
-      button.textContent = "Selected";
+      button.textContent = words.selected;
     }
     setTimeout(() => (button.textContent = was), SAID_MS);
   }

@@ -14,6 +14,8 @@
   const $ = (selector, root = document) => root.querySelector(selector);
   const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
   const page = () => $("[data-live]");
+  const words = $("#words").dataset; // every word that is shown comes from the page
+  const plural = new Intl.PluralRules(document.documentElement.lang);
 
   // ── what is on the page ──────────────────────────────────────────────────────────────────────
 
@@ -27,7 +29,7 @@
     if (row?.querySelector("[data-look]") && Number(row.dataset.version) === version) return true;
     const known = [row, shows(call)].filter(Boolean);
     if (known.length) return known.some((place) => Number(place.dataset.version) < version);
-    return page().dataset.live === "list";
+    return ["list", "first"].includes(page().dataset.live);
   }
 
   const announce = (name, detail) =>
@@ -106,32 +108,37 @@
     announce("arrived", { row });
   }
 
-  /** "2 new calls" and " arrived, one of them high risk". */
+  /** "2 new calls arrived, one of them high risk": the page has a line for each kind of number. */
   function arrivals() {
-    if (fresh === 1) return ["1 new call", ` arrived${freshHigh ? ", high risk" : ""}`];
-    const some = freshHigh === 1 ? "one" : freshHigh;
-    return [`${fresh} new calls`, ` arrived${freshHigh ? `, ${some} of them high risk` : ""}`];
+    const kind = freshHigh > 1 ? "some" : freshHigh ? "one" : "none";
+    const lines = $$(`[data-high=${kind}]`, $("#arrival-words").content);
+    const like = (line) => plural.select(Number(line.dataset.n)) === plural.select(fresh);
+    const line = (lines.find(like) ?? lines.at(-1)).cloneNode(true);
+    const texts = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const text = texts.currentNode;
+      text.data = text.data.replaceAll("{n}", fresh).replaceAll("{high}", freshHigh);
+    }
+    return line.childNodes;
   }
 
-  function tellArrivals(number, rest = "") {
+  function tellArrivals(...told) {
     const line = $("#arrivals");
     if (!line) return;
     line.classList.add("some");
-    const strong = document.createElement("b");
-    strong.textContent = number;
-    $("span", line).replaceChildren(strong, rest);
+    $("span", line).replaceChildren(...told);
     $("a", line).hidden = false;
     $("a", line).href = location.href; // with the call that is being read by now
-    say(number + rest);
+    say($("span", line).textContent);
   }
 
   let spoken = -Infinity;
   /** Tell a screen reader, at most once in ten seconds. */
-  function say(words, isUrgent = false) {
+  function say(told, isUrgent = false) {
     const now = performance.now();
     if (!$("#say") || (!isUrgent && now - spoken < SPEAK_EVERY_MS)) return;
     spoken = now;
-    $("#say").textContent = words;
+    $("#say").textContent = told;
   }
 
   // ── asking for what changed ──────────────────────────────────────────────────────────────────
@@ -153,11 +160,14 @@
   function signedOut() {
     isOver = true;
     socket?.close();
-    show("Signed out", false);
+    show(words.signedOut, false);
     return null;
   }
 
   function merge(html) {
+    // The page that waits for a first call goes to it.
+    const lead = $("[data-lead]", html);
+    if (lead) location.assign(lead.getAttribute("href"));
     const main = $("[data-shows]", html);
     const mine = main && shows(main.dataset.shows);
     if (mine && Number(mine.dataset.version) >= Number(main.dataset.version)) return;
@@ -198,7 +208,9 @@
     // After a flood the whole list is read again, once, instead of row by row.
     if (wanted.size >= 4 * MOST_AT_ONCE) {
       wanted.clear();
-      tellArrivals("Many calls changed");
+      const flood = document.createElement("b");
+      flood.textContent = words.flood;
+      tellArrivals(flood);
       return;
     }
     wanted.add(news.call);
@@ -222,6 +234,10 @@
       });
       if (html) merge(html);
     }
+    if (live === "first") {
+      const html = await fetchHtml(page().dataset.changes);
+      if (html) merge(html);
+    }
     askForChanges();
   }
 
@@ -231,11 +247,11 @@
   let failures = 0;
   let retry = 0;
 
-  function show(words, isLive) {
+  function show(state, isLive) {
     const label = $("#live");
     if (!label) return;
     label.hidden = false;
-    label.textContent = words;
+    label.textContent = state;
     label.classList.toggle("off", !isLive);
   }
 
@@ -245,13 +261,13 @@
     socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws/calls/`);
     socket.onopen = () => {
       failures = 0;
-      show("Live", true);
+      show(words.connected, true);
       catchUp();
     };
     socket.onmessage = (message) => hint(JSON.parse(message.data));
     socket.onclose = () => {
       if (isOver) return;
-      show("Reconnecting", false);
+      show(words.reconnecting, false);
       // 1 s, 2 s, 4 s … 30 s, each somewhere in its upper half, so that pages do not come at once.
       const pause = Math.min(30, 2 ** failures) * (0.5 + Math.random() / 2);
       failures += 1;
@@ -272,7 +288,8 @@
   /** The same words as the server's: "4:12" under five minutes, then "7m", "3h", "2d". */
   function clock(left) {
     if (left < 300) return `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
-    const [size, unit] = [[86400, "d"], [3600, "h"], [60, "m"]].find(([size]) => left >= size);
+    const units = [[86400, words.d], [3600, words.h], [60, words.m]];
+    const [size, unit] = units.find(([size]) => left >= size);
     return `${Math.floor(left / size)}${unit}`;
   }
 
@@ -280,10 +297,11 @@
   function duration(left) {
     const two = (large, unit, small, smaller) =>
       `${large} ${unit}${small ? ` ${String(small).padStart(2, "0")} ${smaller}` : ""}`;
-    if (left < 60) return `${left} s`;
-    if (left < 3600) return two(Math.floor(left / 60), "min", left % 60, "s");
-    if (left < 86400) return two(Math.floor(left / 3600), "h", Math.floor(left / 60) % 60, "min");
-    return two(Math.floor(left / 86400), "d", Math.floor(left / 3600) % 24, "h");
+    const { d, h, min, s } = words;
+    if (left < 60) return `${left} ${s}`;
+    if (left < 3600) return two(Math.floor(left / 60), min, left % 60, s);
+    if (left < 86400) return two(Math.floor(left / 3600), h, Math.floor(left / 60) % 60, min);
+    return two(Math.floor(left / 86400), d, Math.floor(left / 3600) % 24, h);
   }
 
   function tick() {
@@ -293,14 +311,14 @@
       const share = (100 * left) / Number(ring.dataset.of);
       $(".arc", ring).setAttribute("stroke-dasharray", `${share.toFixed(1)} 100`);
       $("time", ring).textContent = clock(left);
-      const words = $("[data-left]", ring.closest("[data-expires]") ?? ring);
-      if (words) words.textContent = duration(left);
-      for (const element of [ring, words].filter(Boolean)) {
+      const rest = $("[data-left]", ring.closest("[data-expires]") ?? ring);
+      if (rest) rest.textContent = duration(left);
+      for (const element of [ring, rest].filter(Boolean)) {
         element.classList.toggle("bad", left < 300);
         element.classList.toggle("warn", left >= 300 && left < 600);
       }
       if (ring.closest("#panel") && (left === 300 || left === 60)) {
-        say(`${left / 60} ${left === 60 ? "minute" : "minutes"} left to decide`, true);
+        say(left === 60 ? words.minute : words.minutes, true);
       }
       if (exact <= 0) end(ring.closest("[data-expires]"));
     }
@@ -319,7 +337,7 @@
   /** Give up a socket that cannot be trusted; a new one is opened, and everything asked again. */
   function drop() {
     if (socket?.readyState !== WebSocket.OPEN) return;
-    show("Reconnecting", false);
+    show(words.reconnecting, false);
     socket.close();
   }
 
@@ -327,6 +345,7 @@
   function end(scope) {
     if (!scope || scope.classList.contains("over")) return;
     scope.classList.add("over");
+    if (!scope.dataset.call) $("#chip[data-expires]")?.classList.add("over");
     const id = scope.dataset.call ?? (scope.closest("[data-shows]") ?? $("[data-shows]")).dataset.shows;
     setTimeout(() => {
       if (!scope.isConnected) return; // a hint has come
@@ -345,7 +364,7 @@
       return;
     }
     event.target.dataset.sent = "yes";
-    button.textContent = "Sending…";
+    button.textContent = words.sending;
     button.setAttribute("aria-busy", "true");
   });
 

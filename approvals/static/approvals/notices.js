@@ -25,7 +25,7 @@
     const link = row.querySelector(".what");
     unlessSomebodyLooks(() => {
       // The tag makes one notice of those that several tabs give of the same call.
-      const notice = new Notification("A call waits for you", {
+      const notice = new Notification(document.getElementById("words").dataset.notice, {
         body: link.textContent.trim().replace(/\s+/g, " "),
         tag: row.dataset.call,
         icon: "/static/approvals/icon.svg",

@@ -10,7 +10,8 @@
     const why = document.getElementById("passkey-why");
     if (!why) return;
     const isGivenUp = event.detail.exception?.name === "NotAllowedError";
-    why.textContent = isGivenUp ? "No key was used." : "That did not work. Try again.";
+    const words = document.getElementById("words").dataset;
+    why.textContent = isGivenUp ? words.givenUp : words.failed;
     why.hidden = false;
   });
 })();

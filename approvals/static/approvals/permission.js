@@ -4,6 +4,7 @@
   const box = document.getElementById("notices");
   const why = document.getElementById("notices-why");
   if (!box) return;
+  const told = document.getElementById("words").dataset;
 
   function explain(words) {
     why.textContent = words;
@@ -11,9 +12,9 @@
   }
 
   function look() {
-    if (!("Notification" in window)) return explain("This browser cannot show notices.");
+    if (!("Notification" in window)) return explain(told.noNotices);
     const isRefused = box.checked && Notification.permission === "denied";
-    explain(isRefused ? "The browser refuses notices of this site; its own settings say so." : "");
+    explain(isRefused ? told.refused : "");
   }
 
   box.addEventListener("change", async () => {
