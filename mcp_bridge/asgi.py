@@ -14,6 +14,7 @@ from mcp.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 
+from approvals import metrics
 from mcp_bridge import threads
 from mcp_bridge.agents import health, metadata, server
 from mcp_bridge.agents.bodies import App, Receive, Scope, Send
@@ -89,6 +90,7 @@ class McpMount:
         try:
             upstreams = self._upstreams()
             parts = self._parts = Parts(sessions=upstreams)
+            metrics.count_here("waits", parts.room.__len__)
             try:
                 await self._serve(parts, upstreams, ready)
             finally:
@@ -136,7 +138,7 @@ class Bridge:
         elif self._others is not None:
             await self._others(scope, receive, send)
         elif scope["type"] == "http":
-            await health.answer(scope["path"], send)
+            await health.answer(scope, send)
         else:
             await send({"type": "websocket.close", "code": 1000})
 

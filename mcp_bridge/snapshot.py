@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from approvals import ruling, submission
@@ -69,6 +70,11 @@ class ToolFacts:
         """Return the JSON Schema of the arguments, as the upstream wrote it."""
         schema: Mapping[str, Any] = self.definition["inputSchema"]
         return schema
+
+    @cached_property
+    def names_headers(self) -> bool:
+        """Return whether its schema may ask for arguments to be told in headers as well."""
+        return "x-mcp-header" in json.dumps(self.input_schema)
 
 
 @dataclass(frozen=True)

@@ -195,8 +195,8 @@ async def _answer(send: Send, refused: Refused) -> None:
         headers.append((b"retry-after", str(round(error.retry_after_seconds)).encode()))
     if refused.status == 405:
         headers.append((b"allow", b"POST"))
-    if refused.status in (408, 413):
-        # What is left of the body is not wanted any more.
+    if refused.status != 400:
+        # The body was not read, or not whole, and what is left of it is not wanted any more.
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": raw})

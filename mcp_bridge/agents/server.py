@@ -65,7 +65,8 @@ def build(parts: Parts) -> Server[Any]:
 def _visible_schema(parts: Parts, name: str) -> Mapping[str, Any] | None:
     """Return a tool's input schema to check `Mcp-Param-*` headers by; None where it is hidden.
 
-    The SDK calls this before any handler, so what is hidden must be so here too.
+    The SDK calls this before any handler, so what is hidden must be so here too. None as well where
+    the schema names no header: the SDK would walk through all of it, twice, at every call.
     """
     token, snapshot = get_access_token(), parts.snapshots.latest()
     if name in listing.COMPANIONS:
@@ -75,4 +76,4 @@ def _visible_schema(parts: Parts, name: str) -> Mapping[str, Any] | None:
         return None
     agent = snapshot.agents.get(token.agent_id)
     tool = snapshot.visible(agent, EVERYWHERE).get(name) if agent else None
-    return tool.input_schema if tool else None
+    return tool.input_schema if tool and tool.names_headers else None

@@ -6,13 +6,15 @@ watched request leaves once, whatever the SDK above would do about redirects or 
 
 import asyncio
 import json
+import math
 import re
 import secrets
+import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from approvals import canonical
+from approvals import canonical, failpoints
 from approvals.errors import InvalidInput
 
 WATCH_HEADER = "x-countersign-watch"
@@ -31,6 +33,7 @@ class Exchange:
     Attributes:
         arguments: canonical bytes that alone may leave as a call's arguments; None: not a release.
         keeps_body: whether what came back is kept as evidence.
+        leaves_before: by the monotonic clock; later it is not ours to send any more.
         attempts: how often somebody tried to send it.
         has_left: bytes of it may have reached the upstream.
         status: HTTP status; 0 where there is none.
@@ -40,6 +43,7 @@ class Exchange:
 
     arguments: bytes | None = None
     keeps_body: bool = False
+    leaves_before: float = math.inf
     attempts: int = 0
     has_left: bool = False
     status: int = 0
@@ -63,14 +67,22 @@ class Exchange:
         """Let a message leave, once and as it was approved.
 
         Raises:
-            Refused: it left already, or these are not the approved arguments.
+            Refused: it left already, it is too late, or these are not the approved arguments.
         """
         self.attempts += 1
         if self.attempts > 1:
             raise Refused("it would have been sent a second time")
+        if time.monotonic() >= self.leaves_before:
+            self.trouble = "it could not be sent in time"
+            raise Refused(self.trouble)
         if self.arguments is not None and _arguments_in(message) != self.arguments:
             self.trouble = "what would have been sent is not what was approved"
             raise Refused(self.trouble)
+
+    def passes(self, point: str) -> None:
+        """Pass a failpoint on the way out, if this is a release."""
+        if self.arguments is not None:
+            failpoints.hit(point)
 
     def messages(self) -> Iterator[dict[str, object]]:
         """Yield the JSON objects that stand in what the upstream sent: its JSON, or its events."""

@@ -39,7 +39,9 @@ class Open:
         finally:
             self._users -= 1
             self._used_at = time.monotonic()
-            self._changed.set()
+            # Whoever keeps it is woken only to leave: thousands of reads end here.
+            if self.is_retired and not self._users:
+                self._changed.set()
 
     def retire(self) -> None:
         """Let nobody new in; it is left when the last answer has come."""
@@ -48,14 +50,16 @@ class Open:
 
     async def unused(self) -> None:
         """Return when it is time to leave: retired or idle for long, and nobody waits."""
-        while self._users or not (self.is_retired or self._is_idle()):
+        while self._users or not (self.is_retired or self._idle_in() <= 0):
             self._changed.clear()
-            with anyio.move_on_after(IDLE_SECONDS):
+            # While somebody waits for an answer, idleness begins later than now.
+            with anyio.move_on_after(IDLE_SECONDS if self._users else self._idle_in()):
                 await self._changed.wait()
         self.is_retired = True
 
-    def _is_idle(self) -> bool:
-        return time.monotonic() - self._used_at >= IDLE_SECONDS
+    def _idle_in(self) -> float:
+        """Return after how many seconds it will be idle if nobody uses it meanwhile."""
+        return self._used_at + IDLE_SECONDS - time.monotonic()
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from typing import Any
 
 import httpx2
 
@@ -116,7 +117,7 @@ class UpstreamTransport(httpx2.AsyncBaseTransport):
         for address in list(await self._addresses.of(url.host, port)):
             exchange.has_left = True
             try:
-                response = await self._inner.handle_async_request(_to(request, address))
+                response = await self._inner.handle_async_request(_to(request, address, exchange))
             except _NEVER_OPENED as error:
                 exchange.has_left = False
                 failure = error
@@ -146,6 +147,21 @@ class UpstreamTransport(httpx2.AsyncBaseTransport):
             return response
         await response.aclose()
         return _refusal(request)
+
+
+class _Leaving(httpx2.AsyncByteStream):
+    """A request's body on its way out: read when the headers have left."""
+
+    def __init__(self, inner: Any, exchange: Exchange) -> None:
+        self._inner = inner
+        self._exchange = exchange
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield it; who asks for more has written what it had."""
+        self._exchange.passes("first-byte")
+        async for part in self._inner:
+            yield part
+        self._exchange.passes("last-byte")
 
 
 class _Body(httpx2.AsyncByteStream):
@@ -205,13 +221,13 @@ def client(headers: Mapping[str, str], transport: UpstreamTransport) -> httpx2.A
     )
 
 
-def _to(request: httpx2.Request, address: str) -> httpx2.Request:
+def _to(request: httpx2.Request, address: str, exchange: Exchange) -> httpx2.Request:
     """Return the same request to one address; Host and the certificate's name stay the host's."""
     return httpx2.Request(
         request.method,
         request.url.copy_with(host=address),
         headers=request.headers,
-        stream=request.stream,
+        stream=_Leaving(request.stream, exchange),
         extensions={**request.extensions, "sni_hostname": request.url.host},
     )
 

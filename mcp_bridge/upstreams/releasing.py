@@ -6,6 +6,7 @@ committed, and only after that a byte leaves, once. Every step's truth is the ca
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from uuid import UUID
 from django.conf import settings
 from django.db import Error as DatabaseTrouble  # whatever a database's driver may raise
 
-from approvals import bindings, lifecycle
+from approvals import bindings, failpoints, lifecycle
 from approvals.errors import ApprovalsError, Conflict, NotFound
 from approvals.models import ToolCall
 from approvals.outcomes import UNKNOWN, Outcome
 from mcp_bridge.threads import in_database
 from mcp_bridge.upstreams import catalog
+from mcp_bridge.upstreams.breaker import Breaker, Trial
 from mcp_bridge.upstreams.connections import Connection
 from mcp_bridge.upstreams.opened import Open
 from mcp_bridge.upstreams.sending import Sending, parameters
@@ -31,7 +33,8 @@ from mcp_bridge.upstreams.targets import WRITE
 log = logging.getLogger(__name__)
 
 LATE_SECONDS = 600.0  # how long the answer of a call that became unknown is still listened for
-_LONGEST_LINE = 500  # before one upstream; the sweep wakes the rest again
+_LONGEST_LINE = 100  # of one agent, before one upstream; the sweep wakes the rest again
+_NOT_SENT = ToolCall.Failure.NOT_SENT
 _TAKEN_AWAY = "The upstream server was taken away after the call was made."
 _PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # while the database is away
 
@@ -60,6 +63,7 @@ class Releases:
         self._worker = worker
         self._may_claim = may_claim
         self._lines: dict[int, Line] = {}
+        self._breakers: dict[int, Breaker] = {}
         self._in_line: set[UUID] = set()
         self._late: set[asyncio.Task[None]] = set()
 
@@ -96,40 +100,50 @@ class Releases:
         if call is None:
             return
         line = self._lines.setdefault(call.upstream_id, Line(settings.RELEASES_PER_UPSTREAM))
-        if line.length >= _LONGEST_LINE:
+        breaker = self._breakers.setdefault(call.upstream_id, Breaker(settings.BREAKER_FAILURES))
+        # Counted by agent: a line that one has filled must not turn another's call away.
+        if line.waiting_of(call.agent_id) >= _LONGEST_LINE or not breaker.may_claim():
             return
         # The place comes first: a claim's lease must not run out in a line.
         async with line.place(call.agent_id):
-            if not self._may_claim():
-                return
-            try:
-                claim = await in_database(lifecycle.claim, call_id, worker=self._worker)
-            except (Conflict, NotFound):
-                return  # withdrawn, expired, or another worker has it
-            await self._carry_out(claim)
+            with breaker.trial() as trial:
+                if trial is None or not self._may_claim():
+                    return
+                try:
+                    claim = await in_database(lifecycle.claim, call_id, worker=self._worker)
+                except (Conflict, NotFound):
+                    return  # withdrawn, expired, or another worker has it
+                failpoints.hit("after-claim")
+                await self._carry_out(claim, trial)
+            if breaker.is_open:
+                name, seconds = call.upstream.name, breaker.pause_seconds
+                log.warning("Upstream %s keeps failing: no claims for %.0f s.", name, seconds)
 
-    async def _carry_out(self, claim: lifecycle.Claim) -> None:
-        ready = await self._ready(claim)
+    async def _carry_out(self, claim: lifecycle.Claim, trial: Trial) -> None:
+        ready = await self._ready(claim, trial)
         if ready is None:
             return
         # A session that is left meanwhile stays until this is answered.
         with ready.session.used():
+            over = time.monotonic() + _lease_seconds()
             try:
                 await in_database(lifecycle.dispatch, claim, seen=ready.seen)
+                failpoints.hit("dispatch-commit")
             except Conflict:
                 return  # void, expired, or no longer ours: nothing was sent
             except Exception as error:  # noqa: BLE001 - whatever it was, nothing was sent
                 await _after_unclear_commit(claim, error)
                 return
             sending = Sending(
-                ready.connection, ready.params, bytes(claim.call.arguments), ready.session
+                ready.connection, ready.params, bytes(claim.call.arguments), ready.session, over
             )
             outcome = await sending.outcome(settings.UPSTREAM_TIMEOUT_SECONDS)
+        trial.ended_well = outcome.status != UNKNOWN and outcome.failure_kind != _NOT_SENT
         if outcome.status == UNKNOWN:
             self._listen_late(claim, sending)
         await _finish(claim, outcome)
 
-    async def _ready(self, claim: lifecycle.Claim) -> _Ready | None:
+    async def _ready(self, claim: lifecycle.Claim, trial: Trial) -> _Ready | None:
         """Return everything a dispatch needs; None when the call is void or was given back."""
         call, actor = claim.call, f"worker:{claim.worker}"
         try:
@@ -140,6 +154,7 @@ class Releases:
             why = _TAKEN_AWAY if isinstance(error, NotFound) else str(error)
             await _quietly(lifecycle.void, call.pk, actor=actor, reason=why)
         except ApprovalsError as error:
+            trial.ended_well = False
             await _quietly(lifecycle.unclaim, claim, reason=error.message)
         else:
             if self._may_claim():
@@ -157,6 +172,7 @@ class Releases:
         """
         connection = await self.sessions.connection(call.upstream_id)
         session = await connection.opened()
+        failpoints.hit("connect")
         try:
             listing = await catalog.read_list(connection, session)
         except ApprovalsError:
@@ -187,7 +203,7 @@ class Releases:
 def _approved(call_id: UUID) -> ToolCall | None:
     """Return a call that waits for a worker; a look before standing in line, no lock."""
     waiting = ToolCall.objects.filter(pk=call_id, status=ToolCall.Status.APPROVED)
-    return waiting.only("upstream_id", "agent_id").first()
+    return waiting.select_related("upstream").only("upstream__name", "agent_id").first()
 
 
 @asynccontextmanager
@@ -209,6 +225,11 @@ async def _renewed(claim: lifecycle.Claim) -> AsyncIterator[None]:
         renewing.cancel()
 
 
+def _lease_seconds() -> float:
+    """Return how long after its dispatch a call is this worker's; then it is unknown."""
+    return float(settings.UPSTREAM_TIMEOUT_SECONDS + settings.ANSWER_GRACE_SECONDS)
+
+
 async def _finish(claim: lifecycle.Claim, outcome: Outcome) -> None:
     """Record the outcome; a database that is away for a while must not cost it."""
     for pause in (*_PAUSES, None):
@@ -222,6 +243,7 @@ async def _finish(claim: lifecycle.Claim, outcome: Outcome) -> None:
                 return
             await asyncio.sleep(pause)
         else:
+            failpoints.hit("finish-commit")
             return
 
 

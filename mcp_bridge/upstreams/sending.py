@@ -7,6 +7,7 @@ trouble on the way, so over HTTP an error counts only when it stands in what was
 
 import asyncio
 import json
+import math
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from mcp_types import (
     JSONRPCRequest,
 )
 
-from approvals import canonical, wording
+from approvals import canonical, failpoints, wording
 from approvals.errors import TemporarilyUnavailable
 from approvals.models import ToolCall
 from approvals.outcomes import Outcome
@@ -62,15 +63,17 @@ class Sending:
         params: dict[str, Any],
         arguments: bytes,
         within: Open | None = None,
+        leaves_before: float = math.inf,
     ) -> None:
         """Send now; the request runs from here on whatever becomes of who waits.
 
         Args:
             arguments: canonical bytes, as approved; nothing else is let out.
             within: the session in which the tool was looked at; a new one may be another server.
+            leaves_before: by the monotonic clock; who was held up for so long sends nothing.
         """
         self._target = connection.target
-        self._exchange = Exchange(arguments=arguments, keeps_body=True)
+        self._exchange = Exchange(arguments=arguments, keeps_body=True, leaves_before=leaves_before)
         self._request = asyncio.create_task(
             connection.request("tools/call", params, self._exchange, within)
         )
@@ -83,6 +86,7 @@ class Sending:
             limit = settings.UPSTREAM_TIMEOUT_SECONDS
             return _unknown(f"The upstream did not answer within {limit} s.")
         try:
+            failpoints.hit("answer-read")
             result = self._request.result()
         except TemporarilyUnavailable as error:
             return Outcome.failed(ToolCall.Failure.NOT_SENT, error.message)

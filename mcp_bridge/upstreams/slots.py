@@ -23,6 +23,10 @@ class Line:
         """Return how many wait."""
         return sum(map(len, self._waiting.values()))
 
+    def waiting_of(self, agent_id: int) -> int:
+        """Return how many of an agent's wait."""
+        return len(self._waiting.get(agent_id, ()))
+
     @asynccontextmanager
     async def place(self, agent_id: int) -> AsyncIterator[None]:
         """Wait for a place and keep it; an agent with many calls waits behind one with few."""

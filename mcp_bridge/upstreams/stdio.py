@@ -163,8 +163,10 @@ class _Stdin:
         async with self._turn:
             exchange.has_left = True
             try:
+                exchange.passes("first-byte")
                 stdin.write(line)
                 await stdin.drain()
+                exchange.passes("last-byte")
             except ConnectionError:
                 raise anyio.BrokenResourceError from None
 
