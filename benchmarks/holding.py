@@ -1,17 +1,14 @@
-"""How long a held call takes to reach people, and a decision to reach the upstream.
+"""How long a held call takes to reach people, a decision the upstream, and an answer the agent.
 
-Run it as `python -m benchmarks.holding`.
-
-A real Chromium shows the queue; a raw client asks for refunds. All clocks are this machine's.
+A real Chromium shows the queue and clicks; a raw client asks for refunds. All clocks are this
+machine's.
 """
 
 import asyncio
-import sqlite3
-import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -20,18 +17,12 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks import report
+from benchmarks.goals import POSTGRES, REDIS, SQLITE, Figure
+from benchmarks.places import Outcome, Size, installed, missing
 from benchmarks.raw import Connection
 from tests.support import services
 from tests.support.running import Installation, until
 
-CALLS = 40
-HELD_AT_ONCE = 1_000
-_ROOMY = {
-    "PENDING_PER_AGENT": "5000",
-    "PENDING_PER_DOMAIN": "5000",
-    "SUBMITS_PER_SECOND": "1000",
-    "SUBMITS_BURST": "5000",
-}
 # Notes, in the page, when each call's row was first there: milliseconds since 1970.
 _NOTE_ROWS = """() => {
   window.seen = {};
@@ -40,6 +31,52 @@ _NOTE_ROWS = """() => {
   });
   new MutationObserver(note).observe(document.body, {childList: true, subtree: true});
 }"""
+
+
+def run(folder: Path, size: Size) -> Outcome:
+    """Measure on every database, and with Redis in place of what is in the process."""
+    if services.chromium() is None:
+        return Outcome([], {}, [f"No latencies: {services.SERVICES['browser'].absence()}."])
+    figures, details, notes = list[Figure](), dict[str, object](), list[str]()
+    calls = size.latencies + 1  # the first one opens sessions and connections, and does not count
+    for number, place in enumerate((SQLITE, POSTGRES, REDIS)):
+        if why := missing(place):
+            notes.append(f"No latencies on {place}: {why}.")
+            continue
+        measured = measure(folder / f"latency_{number}", place, calls)
+        found = {name: took[1:] for name, took in measured.items()}
+        details[place] = {name: report.milliseconds(took) for name, took in found.items()}
+        figures += [
+            Figure(name, place, round(report.percentile(took, 0.95) * 1000))
+            for name, took in found.items()
+        ]
+    return Outcome(figures, details, notes)
+
+
+def measure(folder: Path, place: str, calls: int) -> dict[str, list[float]]:
+    """Return the seconds of each way, by the names of the goals."""
+    with installed(folder, place) as installation, _queue(installation) as page:
+        screen = to_screen(installation, page, calls)
+        upstream = to_upstream(installation, page, calls)
+    # One that waits for minutes, so that every answer goes to an open request.
+    patient = installed(folder / "patient", place, grace_seconds=300)
+    with patient as installation:
+        agent = asyncio.run(to_agent(installation, calls))
+    return {"to_screen": screen, "to_upstream": upstream, "to_agent": agent}
+
+
+@contextmanager
+def _queue(installation: Installation) -> Iterator[Page]:
+    """Yield a page of Bo's in a browser."""
+    jar = installation.person("bo").http.cookies.jar
+    cookies = [{"name": c.name, "value": c.value, "url": installation.url} for c in jar]
+    signed_in: Any = {"cookies": cookies, "origins": []}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=services.chromium(), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser.new_context(storage_state=signed_in).new_page()
+        browser.close()
 
 
 def refund(number: int) -> dict[str, object]:
@@ -62,7 +99,7 @@ async def hold(installation: Installation, number: int) -> tuple[str, float]:
     return task, began
 
 
-def to_screen(installation: Installation, page: Page) -> list[float]:
+def to_screen(installation: Installation, page: Page, calls: int) -> list[float]:
     """Return the seconds from each request to its row on a page that shows the queue."""
     page.goto(f"{installation.url}/")
     until(lambda: page.get_by_text("Live", exact=True).is_visible(), "the page being live")
@@ -70,7 +107,7 @@ def to_screen(installation: Installation, page: Page) -> list[float]:
     took = []
     # Playwright keeps an event loop in this thread, so the client runs in another.
     with ThreadPoolExecutor(1) as apart:
-        for number in range(CALLS):
+        for number in range(calls):
             ticket, began = apart.submit(
                 lambda n: asyncio.run(hold(installation, n)), number
             ).result()
@@ -83,11 +120,11 @@ def _seen(page: Page, ticket: str) -> float:
     return float(page.evaluate("id => window.seen[id] ?? 0", ticket))
 
 
-def to_upstream(installation: Installation, page: Page) -> list[float]:
+def to_upstream(installation: Installation, page: Page, calls: int) -> list[float]:
     """Return the seconds from each click on the confirming button to the ledger's row."""
     bo = installation.person("bo")
     clicked: dict[str, float] = {}
-    for call in bo.get("calls/", status="pending")["results"][:CALLS]:
+    for call in bo.get("calls/", status="pending")["results"][:calls]:
         page.goto(f"{installation.url}/calls/{call['id']}/")
         page.locator("input[name=decision][value=approve]").check(force=True)
         for box in page.locator("form.approve input[type=checkbox]").all():
@@ -103,6 +140,7 @@ def to_upstream(installation: Installation, page: Page) -> list[float]:
 
 
 def _rows(installation: Installation, wanted: set[str]) -> dict[str, float]:
+    """Return when the ledger wrote its rows, once it has all that are wanted."""
     found = {
         str(row["call_id"]): datetime.fromisoformat(row["recorded_at"]).timestamp()
         for row in installation.refunds()
@@ -110,79 +148,17 @@ def _rows(installation: Installation, wanted: set[str]) -> dict[str, float]:
     return found if wanted <= found.keys() else {}
 
 
-async def hold_many(installation: Installation) -> float:
-    """Hold many requests open at once; return the process's memory then, in MB."""
-    connections = []
-    for number in range(HELD_AT_ONCE):
+async def to_agent(installation: Installation, calls: int) -> list[float]:
+    """Return the seconds from each row of the ledger to its answer at the agent that waited."""
+    bo = installation.person("bo")
+    took = []
+    for number in range(calls):
         connection = await Connection(f"{installation.url}/mcp", installation.key).open()
-        connections.append((connection, number))
-    waiting = [
-        asyncio.create_task(connection.call("billing__refund", refund(10_000 + number)))
-        for connection, number in connections
-    ]
-    is_full = partial(_holds, installation, HELD_AT_ONCE)
-    await asyncio.to_thread(until, is_full, f"{HELD_AT_ONCE} calls held", 180)
-    megabytes = resident_megabytes(installation)
-    for task in waiting:
-        task.cancel()
-    return megabytes
-
-
-def _holds(installation: Installation, wanted: int) -> bool:
-    """Tell whether that many calls are pending; the database is asked, the server left alone."""
-    counted = "SELECT count(*) FROM approvals_toolcall WHERE status = 'pending'"
-    with closing(sqlite3.connect(installation.data / "countersign.sqlite3")) as database:
-        return bool(database.execute(counted).fetchone()[0] >= wanted)
-
-
-def resident_megabytes(installation: Installation) -> float:
-    """Return the resident memory of the `up` process itself, in MB."""
-    popen = installation.process.popen
-    if popen is None:
-        raise RuntimeError("it does not run")
-    status = Path(f"/proc/{popen.pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-    return round(int(line.split()[1]) / 1024, 1)
-
-
-def measure(folder: Path) -> dict[str, object]:
-    """Return every figure; each part has an installation of its own."""
-    installation = Installation(folder / "latency", settings=_ROOMY)
-    installation.populate(examples={"billing": ("refund:write",)}, grace_seconds=1)
-    installation.start()
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=services.chromium(), args=["--no-sandbox", "--disable-gpu"]
-            )
-            page = browser.new_context(storage_state=_signed_in(installation)).new_page()
-            screen, upstream = to_screen(installation, page), to_upstream(installation, page)
-    finally:
-        installation.kill()
-    crowded = Installation(folder / "memory", settings=_ROOMY)
-    crowded.populate(examples={"billing": ("refund:write",)}, grace_seconds=300)
-    crowded.start()
-    try:
-        before = resident_megabytes(crowded)
-        memory = asyncio.run(hold_many(crowded))
-    finally:
-        crowded.kill()
-    return {
-        "held_to_screen_ms": report.milliseconds(screen),
-        "click_to_upstream_ms": report.milliseconds(upstream),
-        "memory_idle_mb": before,
-        "memory_with_1000_held_mb": memory,
-    }
-
-
-def _signed_in(installation: Installation) -> Any:
-    jar = installation.person("bo").http.cookies.jar
-    cookies = [{"name": c.name, "value": c.value, "url": installation.url} for c in jar]
-    return {"cookies": cookies, "origins": []}
-
-
-if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder))
-    lines = "\n".join(f"{name}: {value}" for name, value in figures.items())
-    sys.stdout.write(f"{lines}\nKept in {report.keep('holding', figures)}\n")
+        waiting = asyncio.create_task(connection.call("billing__refund", refund(number)))
+        call_id = await asyncio.to_thread(bo.held, refund(number))
+        await asyncio.to_thread(bo.approve, call_id)
+        await waiting
+        answered = time.time()
+        connection.close()
+        took.append(answered - _rows(installation, {call_id})[call_id])
+    return took

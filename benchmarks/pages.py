@@ -1,8 +1,8 @@
 """How long the server takes for its pages on 10,000 pending and 100,000 settled calls.
 
-Run it as `python -m benchmarks.pages`; on PostgreSQL too where there is one (TEST_POSTGRES_URL, as
-for the tests). Each engine has a process and a database of its own. What is measured is a GET
-through Django's own client: middleware, session, queries and templates, without a network.
+Each engine has a process of its own (`python -m benchmarks.pages`) and a database of its own. What
+is measured is a GET through Django's own client: middleware, session, queries and templates,
+without a network.
 """
 
 import argparse
@@ -11,24 +11,20 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import django
-import psycopg
-from psycopg import sql
 
 from benchmarks import report
-from tests.support import services
+from benchmarks.goals import POSTGRES, SQLITE, Figure
+from benchmarks.places import Outcome, Size, missing
+from tests.support.running import postgres_database
 
-PENDING, SETTLED = 10_000, 100_000
 REQUESTS = 40
-GOALS_MS = {
-    "queue": 150, "queue_of_everything": 150, "call": 100, "history": 500, "history_search": 500,
-}  # fmt: skip
 _SEARCHES = (
     {"q": "cus_00412"},
     {"q": "refund", "outcome": "rejected"},
@@ -76,15 +72,14 @@ def measure(pending: int, settled: int) -> dict[str, object]:
     """Fill the database of this process and return what its pages take."""
     django.setup()
     from django.core.management import call_command
-    from django.db import connection
 
+    import config.asgi  # noqa: F401 - the process is what a server's is, its memory frozen too
     from benchmarks import filling
 
     call_command("migrate", verbosity=0)
     began = time.perf_counter()
     cast = filling.fill(pending, settled)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")  # as PostgreSQL does by itself, and SQLite once in a while
+    tidy()
     figures: dict[str, object] = {"fill_seconds": round(time.perf_counter() - began, 1)}
     for name, (person, address) in addresses(cast).items():
         wall, cpu = timed(person, address)
@@ -92,6 +87,15 @@ def measure(pending: int, settled: int) -> dict[str, object]:
         # Of this process alone: what is left where others use the machine at the same time.
         figures[f"{name}_cpu_ms"] = report.milliseconds(cpu)
     return figures
+
+
+def tidy() -> None:
+    """Do what PostgreSQL does by itself after so many new rows; SQLite does nothing of the kind."""
+    from django.db import connection
+
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE")
 
 
 def timed(person: Any, address: Callable[[int], str]) -> tuple[list[float], list[float]]:
@@ -111,51 +115,46 @@ def timed(person: Any, address: Callable[[int], str]) -> tuple[list[float], list
     return wall[3:], cpu[3:]
 
 
+def run(folder: Path, size: Size) -> Outcome:
+    """Measure on every engine, each in a process of its own."""
+    command = [
+        sys.executable, "-m", "benchmarks.pages",
+        f"--pending={size.pending}", f"--settled={size.settled}",
+    ]  # fmt: skip
+    figures, details, notes = list[Figure](), dict[str, object](), list[str]()
+    for place in (SQLITE, POSTGRES):
+        if why := missing(place):
+            notes.append(f"No pages on {place}: {why}.")
+            continue
+        with _environment(folder, place) as environment:
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+        found = details[place] = json.loads(done.stdout)
+        figures += [
+            Figure(name.removesuffix("_ms"), place, took["p95"])
+            for name, took in found.items()
+            if name.endswith("_ms") and not name.endswith("_cpu_ms")
+        ]
+    return Outcome(figures, details, notes)
+
+
 @contextmanager
-def engines() -> Iterator[dict[str, dict[str, str]]]:
-    """Yield the environment of each engine there is; its database is gone afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = {"sqlite": {"COUNTERSIGN_DATA": f"{folder}/sqlite", "DATABASE_URL": ""}}
-        if not services.SERVICES["postgres"].find():
-            yield found
-            return
-        url = services.postgres_database_url()
-        name = sql.Identifier(url.rpartition("/")[2])
-        found["postgresql"] = {"COUNTERSIGN_DATA": f"{folder}/postgresql", "DATABASE_URL": url}
-        with psycopg.connect(services.postgres_server_url(), autocommit=True) as server:
-            server.execute(sql.SQL("CREATE DATABASE {}").format(name))
-            try:
-                yield found
-            finally:
-                server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+def _environment(folder: Path, place: str) -> Iterator[dict[str, str]]:
+    """Yield the environment of a process on an empty database, which is gone afterwards."""
+    data = folder / place.lower()
+    data.mkdir(parents=True)
+    database = nullcontext("") if place == SQLITE else postgres_database(f"pages_{os.getpid()}")
+    with database as url:
+        own = {"COUNTERSIGN_DATA": str(data), "DATABASE_URL": url}
+        yield {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", **own}
 
 
 def main() -> None:
-    """Measure on every engine, each in a process of its own, and keep the figures."""
+    """Measure in this process and its database; write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pending", type=int, default=PENDING)
-    parser.add_argument("--settled", type=int, default=SETTLED)
-    parser.add_argument("--here", action="store_true", help="measure in this process's database")
+    parser.add_argument("--pending", type=int, required=True)
+    parser.add_argument("--settled", type=int, required=True)
     wanted = parser.parse_args()
-    if wanted.here:
-        sys.stdout.write(json.dumps(measure(wanted.pending, wanted.settled)))
-        return
-    command = [
-        sys.executable, "-m", "benchmarks.pages", "--here",
-        f"--pending={wanted.pending}", f"--settled={wanted.settled}",
-    ]  # fmt: skip
-    figures: dict[str, object] = {
-        "pending": wanted.pending, "settled": wanted.settled, "goals_p95_ms": GOALS_MS,
-    }  # fmt: skip
-    with engines() as found:
-        for engine, environment in found.items():
-            settings = {"DJANGO_SETTINGS_MODULE": "config.settings", **environment}
-            done = subprocess.run(
-                command, env={**os.environ, **settings}, stdout=subprocess.PIPE, check=True
-            )
-            figures[engine] = json.loads(done.stdout)
-            path = report.keep("pages", figures)  # one engine is better than none
-            sys.stdout.write(f"{engine}: {figures[engine]}\nKept in {path}\n")
+    sys.stdout.write(json.dumps(measure(wanted.pending, wanted.settled)))
 
 
 if __name__ == "__main__":

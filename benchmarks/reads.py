@@ -1,4 +1,4 @@
-"""A governed read against the same read direct: `python -m benchmarks.reads`.
+"""A governed read against the same read direct.
 
 Both go through the same raw client over kept connections, in turns in one run: a block direct, a
 block through the bridge, and again, so that a machine whose speed drifts does so for both.
@@ -6,48 +6,60 @@ block through the bridge, and again, so that a machine whose speed drifts does s
 
 import asyncio
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import report
+from benchmarks.goals import MANY, ONE, SIXTEEN, Figure
+from benchmarks.places import Outcome, Size
 from benchmarks.raw import Connection
-from tests.support.running import ROOT, Installation, Process, free_port
+from tests.support.running import Installation, Process, free_port
 
-ROUNDS = 8
-CALLS = 400  # of one block, shared among its callers
-WARM_UP = 200
-
-
-async def block(url: str, tool: str, callers: int, key: str = "") -> tuple[list[float], float]:
-    """Return the seconds each call took, and calls per second of the whole block."""
-    connections = [await Connection(url, key).open() for _ in range(callers)]
-    times: list[float] = []
-
-    async def caller(connection: Connection) -> None:
-        for number in range(CALLS // callers):
-            began = time.perf_counter()
-            body = await connection.call(tool, {"text": f"hello {number}"})
-            times.append(time.perf_counter() - began)
-            if f"hello {number}".encode() not in body:
-                raise RuntimeError(body.decode())
-
-    began = time.perf_counter()
-    await asyncio.gather(*map(caller, connections))
-    took = time.perf_counter() - began
-    for connection in connections:
-        connection.close()
-    return times, len(times) / took
+CALLERS = {1: ONE, 16: SIXTEEN, 64: MANY}
+_WARM_UP = 200
 
 
-async def compare(direct: str, bridge: str, key: str, callers: int) -> dict[str, object]:
-    """Return percentiles of both ways and their ratios."""
-    times: dict[str, list[float]] = {"direct": [], "bridge": []}
-    rates: dict[str, list[float]] = {"direct": [], "bridge": []}
-    for _ in range(ROUNDS):
-        for name, url, tool in (("direct", direct, "echo"), ("bridge", bridge, "echo__echo")):
-            took, rate = await block(url, tool, callers, key if name == "bridge" else "")
+def run(folder: Path, size: Size) -> Outcome:
+    """Start an echo server and an installation that governs it; return the figures."""
+    port = free_port()
+    installation = Installation(folder / "data")
+    command = [sys.executable, "examples/echo.py", "--port", str(port)]
+    echo = Process(command, folder / "echo", installation.environment())
+    echo.start("serves MCP")
+    try:
+        installation.populate(examples={}, echo=f"http://127.0.0.1:{port}/mcp")
+        with installation.running():
+            found = asyncio.run(_all(f"http://127.0.0.1:{port}/mcp", installation, size))
+    finally:
+        echo.kill()
+    figures = [
+        Figure(name, CALLERS[ratios["callers"]], ratios[key])
+        for ratios in found
+        for name, key in (("read_p50", "p50_ratio"), ("read_rate", "throughput_ratio"))
+    ]
+    return Outcome(figures, found)
+
+
+async def _all(direct: str, installation: Installation, size: Size) -> list[dict[str, Any]]:
+    bridge, key = f"{installation.url}/mcp", installation.key
+    connection = await Connection(bridge, key).open()
+    for _ in range(_WARM_UP):
+        await connection.call("echo__echo", {"text": "warm"})
+    connection.close()
+    ways = {"direct": (direct, "echo", ""), "bridge": (bridge, "echo__echo", key)}
+    return [await compare(ways, callers, size) for callers in CALLERS]
+
+
+async def compare(
+    ways: dict[str, tuple[str, str, str]], callers: int, size: Size
+) -> dict[str, Any]:
+    """Return percentiles of both ways, each a URL, a tool and a key, and their ratios."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(size.rounds):
+        for name, way in ways.items():
+            took, rate = await block(way, callers, size.reads)
             times[name] += took
             rates[name].append(rate)
     middle = {name: report.percentile(rate, 0.5) for name, rate in rates.items()}
@@ -63,43 +75,23 @@ async def compare(direct: str, bridge: str, key: str, callers: int) -> dict[str,
     }
 
 
-def measure(folder: Path) -> list[dict[str, object]]:
-    """Start an echo server and an installation that governs it; return the figures."""
-    port = free_port()
-    installation = Installation(folder / "data")
-    environment = installation.environment()
-    command = [sys.executable, "examples/echo.py", "--port", str(port)]
-    echo = Process(command, folder / "echo", environment)
-    echo.start("serves MCP")
-    try:
-        installation.populate(examples={}, echo=f"http://127.0.0.1:{port}/mcp")
-        installation.start()
-        return asyncio.run(_all(f"http://127.0.0.1:{port}/mcp", installation))
-    finally:
-        installation.kill()
-        echo.kill()
+async def block(way: tuple[str, str, str], callers: int, calls: int) -> tuple[list[float], float]:
+    """Return the seconds each call took, and calls per second of the whole block."""
+    url, tool, key = way
+    connections = [await Connection(url, key).open() for _ in range(callers)]
+    times: list[float] = []
 
+    async def caller(connection: Connection) -> None:
+        for number in range(calls // callers):
+            began = time.perf_counter()
+            body = await connection.call(tool, {"text": f"hello {number}"})
+            times.append(time.perf_counter() - began)
+            if f"hello {number}".encode() not in body:
+                raise RuntimeError(body.decode())
 
-async def _all(direct: str, installation: Installation) -> list[dict[str, object]]:
-    bridge, key = f"{installation.url}/mcp", installation.key
-    connection = await Connection(bridge, key).open()
-    for _ in range(WARM_UP):
-        await connection.call("echo__echo", {"text": "warm"})
-    connection.close()
-    return [await compare(direct, bridge, key, callers) for callers in (1, 16)]
-
-
-def table(figures: Sequence[dict[str, object]]) -> str:
-    """Return the figures as lines for people."""
-    return "\n".join(
-        f"{f['callers']:>2} callers: p50 {f['p50_ratio']} x direct, throughput"
-        f" {f['throughput_ratio']} x direct  (direct {f['direct_ms']}, bridge {f['bridge_ms']})"
-        for f in figures
-    )
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
-    with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder))
-    sys.stdout.write(f"{table(figures)}\nKept in {report.keep('reads', figures)}\n")
+    began = time.perf_counter()
+    await asyncio.gather(*map(caller, connections))
+    took = time.perf_counter() - began
+    for connection in connections:
+        connection.close()
+    return times, len(times) / took

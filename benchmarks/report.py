@@ -1,12 +1,11 @@
-"""How a measurement is summarised and kept: percentiles, the machine, the commit, JSON."""
+"""How a measurement is summarised, shown and kept: percentiles, one table, JSON beside it."""
 
 import json
-import os
-import platform
-import subprocess
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from benchmarks.goals import GOALS, Figure, Goal, goal_of
+from benchmarks.machine import Machine
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -24,19 +23,53 @@ def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
     return found | {"count": len(seconds)}
 
 
-def keep(name: str, figures: object) -> Path:
+def table(machine: Machine, figures: Sequence[Figure], notes: Sequence[str]) -> str:
+    """Return what people read: the machine, a row for each figure, what was left out and why."""
+    ordered = sorted(figures, key=lambda figure: GOALS.index(goal_of(figure)))
+    rows = [("", "figure", "where", "measured", "goal"), *map(_row, ordered)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    judged = [goal_of(figure).is_missed(figure.value) for figure in figures if _is_judged(figure)]
+    summary = f"{judged.count(True)} of {len(judged)} goals missed."
+    return "\n".join([machine.words(), "", *lines, "", summary, *notes])
+
+
+def keep(
+    name: str, machine: Machine, figures: Sequence[Figure], details: Mapping[str, object]
+) -> Path:
     """Write figures beside where and when they were measured; return the file."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-    )
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     kept = {
-        "commit": commit.stdout.strip(),
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python "
-        f"{platform.python_version()}; shared and noisy",
-        "figures": figures,
+        "machine": machine.as_dict(),
+        "figures": [_kept(figure, goal_of(figure)) for figure in figures],
+        "details": details,
     }
-    path.write_text(json.dumps(kept, indent=2) + "\n")
+    path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
     return path
+
+
+def _is_judged(figure: Figure) -> bool:
+    return goal_of(figure).limit is not None
+
+
+def _row(figure: Figure) -> tuple[str, str, str, str, str]:
+    goal, verdict = goal_of(figure), ""
+    if _is_judged(figure):
+        verdict = "FAIL" if goal.is_missed(figure.value) else "ok"
+    measured = f"{figure.value:g} {goal.unit}"
+    return verdict, goal.words, figure.where, measured, goal.asked()
+
+
+def _kept(figure: Figure, goal: Goal) -> dict[str, object]:
+    return {
+        "name": figure.name,
+        "where": figure.where,
+        "value": figure.value,
+        "unit": goal.unit,
+        "goal": goal.asked(),
+        "is_missed": goal.is_missed(figure.value),
+    }
