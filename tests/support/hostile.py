@@ -133,11 +133,12 @@ def _call(world: World, text: str, status: str) -> ToolCall:
     rule = policy.Rule(position=1, name="test", outcome=policy.Outcome.HOLD, message=text)
     ruled = policy.Ruling(rule, rule.outcome, 1, rule.expires_seconds, "")
     agent, body = Agent.objects.get(pk=world.agent.pk), canonical.to_bytes(arguments)
-    held_at = database_now() - (timedelta(hours=2) if status == S.EXPIRED else _NONE)
+    held_at = database_now() - (timedelta(hours=2) if status == S.EXPIRED else _AGE)
     return lifecycle.begin(submission.draft(request, agent, tool, body, ruled, held_at))
 
 
-_NONE = timedelta(0)
+# Insights put the time to a decision into buckets: here it is well inside one, on any machine.
+_AGE = timedelta(minutes=7)
 
 
 def _move(world: World, call: ToolCall, status: str, text: str, large: str) -> None:

@@ -1,10 +1,10 @@
 """A pytest plugin: runs the tests that use the database a second time, on PostgreSQL.
 
 Settings name one database per process, as in production, so the second run is a pytest process of
-its own whose DATABASE_URL is PostgreSQL. It sends its reports, test by test, through a pipe, and
-the first process takes them for its own (`… on PostgreSQL`). So there is one run with one list of
-failures, one exit code and one closing line for both databases. Without PostgreSQL the tests run on
-SQLite alone and a line says so; COUNTERSIGN_REQUIRE_ALL=1 makes that a failure.
+its own, beside the first, whose DATABASE_URL is PostgreSQL. It sends its reports, test by test,
+through a pipe, and the first process takes them for its own (`… on PostgreSQL`). There is one run
+with one list of failures, one exit code and one closing line for both databases. Without PostgreSQL
+the tests run on SQLite alone and a line says so; COUNTERSIGN_REQUIRE_ALL=1 makes that a failure.
 COUNTERSIGN_TEST_DATABASE=sqlite does without the second run.
 """
 
@@ -15,7 +15,9 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import IO, Any
 
 import pytest
@@ -75,14 +77,18 @@ def _is_for_postgres(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """Run the second session after the first, inside the same run."""
+    """Run the second session beside the first, inside the same run."""
     wanted = session.config.stash.get(WANTED, [])
     if session.config.option.collectonly or not wanted:
         return (yield)
     if services.is_there("postgres"):
         session.testscollected += len(wanted)  # so that progress reaches 100 % at the end
-        result = yield
-        _run_second(session, wanted)
+        with TemporaryDirectory(prefix="countersign-test-") as folder:
+            second = Second(session, wanted, Path(folder))
+            session.config.pluginmanager.register(second)
+            with second.running():
+                result = yield
+                second.finish()
         return result
     result = yield
     if REQUIRES_ALL:
@@ -98,69 +104,102 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"{len(wanted)} tests did not run on PostgreSQL. {absence}.")
 
 
-def _run_second(session: pytest.Session, wanted: list[str]) -> None:
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.write_line("")
-        reporter.write_sep("-", f"now on PostgreSQL: {len(wanted)} tests")
-    finished = 0
-    with TemporaryDirectory(prefix="countersign-test-") as folder:
-        output = Path(folder, "output")
-        with _second(session.config, wanted, Path(folder), output) as (process, reports):
-            for line in reports:
-                finished += _relay(session.config, json.loads(line))
-                if session.shouldfail:
-                    raise session.Failed(session.shouldfail)
-                if session.shouldstop:
-                    raise session.Interrupted(session.shouldstop)
-            code = process.wait()
-        if code not in (0, 1) or finished != len(wanted):
-            said = output.read_text(encoding="utf-8", errors="replace")
-            left = f"{finished} of {len(wanted)} tests finished, exit code {code}:"
-            _report_failure(session, f"{left}\n{said[-20_000:]}")
+class Second:
+    """In the first process: the second one, and what it has reported."""
 
+    def __init__(self, session: pytest.Session, wanted: list[str], folder: Path) -> None:
+        self.session = session
+        self.wanted = wanted
+        self.folder = folder
+        self.finished = 0
+        # Lines of the pipe, None at its end: read by a thread, so that the second session never
+        # waits for the first, and taken over by the main thread, between two tests.
+        self.lines: SimpleQueue[str | None] = SimpleQueue()
 
-@contextmanager
-def _second(
-    config: pytest.Config, wanted: list[str], folder: Path, output: Path
-) -> Iterator[tuple[subprocess.Popen[bytes], IO[str]]]:
-    tests = folder / "tests"
-    tests.write_text("\n".join(wanted), encoding="utf-8")
-    options = ["-p", "no:cacheprovider", f"--tb={config.option.tbstyle}", f"@{tests}"]
-    reading, writing = os.pipe()
-    own = {"DATABASE_URL": services.postgres_database_url(), "COUNTERSIGN_DATA": str(folder)}
-    own |= {"COUNTERSIGN_TEST_DATABASE": "postgres", REPORTS_FD: str(writing)}
-    # Many a test runs a whole bridge in this one process, and the next may begin before its threads
-    # have given back their connections.
-    own |= {"DATABASE_POOL": "40"}
-    with open(reading, encoding="utf-8") as reports, output.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *options],
-            cwd=config.rootpath,
-            env={**os.environ, **own},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=(writing,),
-        )
-        os.close(writing)
-        try:
-            yield process, reports
-        finally:
-            process.terminate()
-            process.wait()
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start it; end it, whatever happens."""
+        reading, writing = os.pipe()
+        with open(reading, encoding="utf-8") as reports, self._output.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pytest", *self._options()],
+                cwd=self.session.config.rootpath,
+                env={**os.environ, **self._environment(writing)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(writing,),
+            )
+            os.close(writing)
+            reader = Thread(target=self._read, args=(reports,), daemon=True)
+            reader.start()
+            try:
+                yield
+            finally:
+                self.process.terminate()
+                self.process.wait()
+                reader.join(10)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+        """Take over what came in during a test of the first session."""
+        result = yield
+        while not self.lines.empty() and self._take(self.lines.get()):
+            pass
+        return result
 
-def _relay(config: pytest.Config, data: dict[str, Any]) -> bool:
-    """Take over one report; tell whether its test is finished."""
-    data["nodeid"] += SUFFIX
-    report = config.hook.pytest_report_from_serializable(config=config, data=data)
-    if report.when == "setup":
-        config.hook.pytest_runtest_logstart(nodeid=report.nodeid, location=report.location)
-    config.hook.pytest_runtest_logreport(report=report)
-    if report.when == "teardown":
-        config.hook.pytest_runtest_logfinish(nodeid=report.nodeid, location=report.location)
-    return bool(report.when == "teardown")
+    def finish(self) -> None:
+        """Wait for what is left of it."""
+        while self._take(self.lines.get()):
+            if self.session.shouldfail:
+                raise self.session.Failed(self.session.shouldfail)
+            if self.session.shouldstop:
+                raise self.session.Interrupted(self.session.shouldstop)
+        code = self.process.wait()
+        if code not in (0, 1) or self.finished != len(self.wanted):
+            said = self._output.read_text(encoding="utf-8", errors="replace")
+            left = f"{self.finished} of {len(self.wanted)} tests finished, exit code {code}:"
+            _report_failure(self.session, f"{left}\n{said[-20_000:]}")
+
+    @property
+    def _output(self) -> Path:
+        return self.folder / "output"
+
+    def _options(self) -> list[str]:
+        tests = self.folder / "tests"
+        tests.write_text("\n".join(self.wanted), encoding="utf-8")
+        style = self.session.config.option.tbstyle
+        return ["-p", "no:cacheprovider", f"--tb={style}", f"@{tests}"]
+
+    def _environment(self, reports: int) -> dict[str, str]:
+        return {
+            "COUNTERSIGN_TEST_DATABASE": "postgres",
+            "DATABASE_URL": services.postgres_database_url(),
+            # Many a test runs a whole bridge in this one process, and the next may begin before
+            # its threads have given back their connections.
+            "DATABASE_POOL": "40",
+            "TEST_REDIS_URL": services.second_redis_url(),
+            "COUNTERSIGN_DATA": str(self.folder),
+            REPORTS_FD: str(reports),
+        }
+
+    def _read(self, reports: IO[str]) -> None:
+        for line in reports:
+            self.lines.put(line)
+        self.lines.put(None)
+
+    def _take(self, line: str | None) -> bool:
+        """Take over one report; tell whether there may be more."""
+        if line is None:
+            self.lines.put(None)  # whoever asks again learns it again
+            return False
+        data = json.loads(line)
+        data["nodeid"] += SUFFIX
+        hook = self.session.config.hook
+        report = hook.pytest_report_from_serializable(config=self.session.config, data=data)
+        hook.pytest_runtest_logreport(report=report)
+        self.finished += report.when == "teardown"
+        return True
 
 
 def _report_failure(session: pytest.Session, text: str) -> None:

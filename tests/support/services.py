@@ -49,6 +49,12 @@ def redis_url() -> str:
     return os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/15"
 
 
+def second_redis_url() -> str:
+    """Return the address of the one before it, for a second session beside this one."""
+    server, _, number = redis_url().rpartition("/")
+    return f"{server}/{int(number) - 1}" if number.isdecimal() and int(number) else redis_url()
+
+
 def chromium() -> str | None:
     """Return the path of an installed Chromium or Chrome."""
     return next(filter(None, map(shutil.which, CHROMIUMS)), None)
