@@ -11,6 +11,7 @@ from django.test import TransactionTestCase
 from approvals import guards, observations
 from approvals.models import ToolCall
 from tests.support import world as worlds
+from tests.support.canaries import watching
 
 pytest_plugins = ["tests.support.requirements_plugin"]
 
@@ -38,6 +39,14 @@ def _flushable() -> Iterator[None]:
     _test_case._fixture_teardown = _flush_without_guards
     yield
     _test_case._fixture_teardown = _flush
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_secret_is_told() -> Iterator[None]:
+    """Fail the session whose tests let the product log a key or a password, or queue one."""
+    with watching() as seen:
+        yield
+    assert not seen, f"a key or a password was told: {seen[:3]}"
 
 
 @pytest.fixture(autouse=True)
@@ -74,8 +83,10 @@ def held_call(world: worlds.World) -> Callable[..., ToolCall]:
 def _nobody_else_at_the_end(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """End sessions that threads of the product keep open, so that the database can be dropped."""
     yield
+    # No test database is made for tests none of which uses it.
+    is_made = str(connection.settings_dict["NAME"]).startswith("test_")
     with django_db_blocker.unblock():
-        if connection.vendor == "postgresql":
+        if connection.vendor == "postgresql" and is_made:
             with connection.cursor() as cursor:
                 cursor.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given, strategies
 
 from approvals import canonical, errors
@@ -286,6 +287,20 @@ def test_canonical_bytes_read_back_are_the_same_value_and_the_same_bytes(value: 
 
     assert read == value
     assert canonical.to_bytes(read) == written
+
+
+@given(VALUES)
+def test_the_quick_writer_and_the_full_one_write_the_same(value: object) -> None:
+    assert canonical.to_bytes(value) == rfc8785.dumps(value)  # type: ignore[arg-type]
+
+
+def test_every_character_is_escaped_alike_by_the_quick_writer_and_the_full_one() -> None:
+    surrogates = range(0xD800, 0xE000)
+    points = [chr(point) for point in range(1, 0x110000) if point not in surrogates]
+
+    for begin in range(0, len(points), 4_000):
+        value = {"a": points[begin : begin + 4_000]}
+        assert canonical.to_bytes(value, max_bytes=2**20) == rfc8785.dumps(value)
 
 
 @given(strategies.binary(max_size=60) | strategies.text('[]{}":,0123eE.-\\u\ud800N ', max_size=60))

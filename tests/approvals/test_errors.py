@@ -51,10 +51,11 @@ def test_no_two_refusals_share_a_code() -> None:
 
 
 @pytest.mark.parametrize("kind", TREE)
-def test_a_refusal_without_words_says_its_own_docstring_in_one_line(
+def test_a_refusal_without_words_says_a_sentence_of_its_own(
     kind: type[errors.ApprovalsError],
 ) -> None:
-    assert str(kind()) == " ".join(str(kind.__dict__["__doc__"]).split())
+    assert str(kind()) == kind.__dict__["says"]
+    assert [other for other in TREE if other.says == kind.says] == [kind]
 
 
 def test_what_is_not_known_is_left_out() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.urls import reverse
 
 from approvals.models import Tool
 from tests.support import hostile
-from tests.support.dom import read
+from tests.support.dom import Element, read
 from tests.support.hostile import PAYLOADS, S, Stage, harmless, set_up
 from tests.support.visiting import page_of, visitor
 
@@ -42,6 +43,22 @@ def of_calls(part: str = "", *states: str, **query: Any) -> Visit:
             yield client.get(page_of(stage.calls[state], part), query)
 
     return visit
+
+
+def beside_the_queue() -> Visit:
+    """Return a visit of the queue with each call open beside it."""
+
+    def visit(stage: Stage) -> Iterator[Any]:
+        client = reader(stage, "bo")
+        for call in stage.calls.values():
+            yield client.get(reverse("queue"), {"call": str(call.pk)})
+
+    return visit
+
+
+def both(*visits: Visit) -> Visit:
+    """Return one visit after the other."""
+    return lambda stage: chain.from_iterable(visit(stage) for visit in visits)
 
 
 def with_ids(name: str, *states: str) -> Visit:
@@ -101,7 +118,10 @@ def of_the_agent(name: str, who: str = "dee", method: str = "get", **form: Any) 
 
 # Whoever adds a page adds its line here; a page that shows nothing of anybody goes below.
 PAGES: dict[str, Visit] = {
-    "queue": get("queue", {}, {"show": "all"}, {"show": "signed"}, {"show": TEXT, "page": TEXT}),
+    "queue": both(
+        get("queue", {}, {"show": "all"}, {"show": "signed"}, {"show": TEXT, "page": TEXT}),
+        beside_the_queue(),
+    ),
     "queue_changes": with_ids("queue_changes", S.PENDING, S.UNKNOWN),
     "call": of_calls(),
     "call_parts": of_calls("parts/", S.PENDING, S.FAILED, S.REJECTED, seen="1"),
@@ -160,6 +180,7 @@ NO_PAGES = {
     "mfa_login_webauthn": "JSON for the browser",
     "alive": "plain text of ours",
     "ready": "JSON of ours",
+    "metrics": "plain text of ours",
     "api_calls": "JSON",
     "api_call": "JSON",
     "api_decisions": "JSON",
@@ -227,6 +248,34 @@ def test_large_hostile_definitions_and_results_change_no_element(db: None, kind:
     text = PAYLOADS[kind]
 
     assert_alike(text, large=text * (hostile.LARGE // len(text)))
+
+
+def test_whatever_refers_to_a_place_of_its_own_page_has_that_place(db: None) -> None:
+    found = seen_with(PAYLOADS["turned around"])
+
+    whole = {page: read(body) for page, (_, body) in found.items() if "<html" in body}
+    links = {link for page in whole.values() for link in referred(page)}
+    assert {"main", "definition", "a-h", "versions", "keys", "i-clock"} <= links
+    assert any(link.startswith("arg-") for link in links)
+    for name, page in whole.items():
+        ids = [e.attributes["id"] for e in page.all(lambda e: "id" in e.attributes)]
+        assert referred(page) <= set(ids), name
+        assert len(ids) == len(set(ids)), name
+
+
+def referred(page: Element) -> set[str]:
+    """Return the ids of its own elements that a page refers to."""
+    found: set[str] = set()
+    for element in page.all(lambda element: True):
+        for name, value in element.attributes.items():
+            if name in {"href", "hx-target", "hx-include", "hx-select"} and value.startswith("#"):
+                found.add(value[1:])
+            elif name in {"for", "commandfor"} or name in NAMING:
+                found |= set(value.split())
+    return found
+
+
+NAMING = {"aria-labelledby", "aria-describedby", "aria-controls", "aria-details", "headers"}
 
 
 def test_the_payloads_do_reach_the_pages(db: None) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from approvals import canonical, lifecycle, submission
-from approvals.models import Domain, Tool, ToolCall
+from approvals.models import AgentKey, Domain, Tool, ToolCall
 from approvals.outcomes import Outcome
 from approvals.templatetags import presentation
 from tests.support import world as worlds
@@ -139,7 +139,30 @@ def test_what_the_upstream_says_of_its_tool_is_a_claim_too(world, held_call):
 def test_the_rule_reads_as_a_sentence(world, held_call):
     text = text_of(shown(world.bo, held_call(quorum=2)))
 
-    assert "“test”, rule 1 of policy 0: Hold everything for 2 approvers within 60 minutes" in text
+    assert "“test”, rule 1 of policy 0 : Hold everything for 2 approvers within 60 minutes" in text
+
+
+def test_the_rule_leads_to_the_rules_as_they_were(world, held_call):
+    page = shown(world.bo, held_call())
+    rules = visitor(world.bo).get("/policies/0/")
+
+    assert '<a class="linky" href="/policies/0/">rule 1 of policy 0</a>' in page.content.decode()
+    assert "these are the rules Countersign begins with" in text_of(rules)
+
+
+@pytest.mark.parametrize("part", ["/calls/{}/", "/?call={}"])
+def test_the_tool_leads_to_its_page_for_whoever_may_see_that(world, held_call, part):
+    AgentKey.objects.update(acts_for=world.eve)
+    call = held_call()
+    link = f'href="/catalogue/tools/{call.tool_id}/"'
+
+    found = {
+        name: link in visitor(getattr(world, name)).get(part.format(call.pk)).content.decode()
+        for name in ("bo", "ann", "aud", "dee", "eve")
+    }
+
+    assert found == {"bo": True, "ann": True, "aud": True, "dee": True, "eve": False}
+    assert visitor(world.eve).get(f"/catalogue/tools/{call.tool_id}/").status_code == 404
 
 
 def test_the_trail_names_each_event_with_its_number_and_the_beginning_of_its_digest(

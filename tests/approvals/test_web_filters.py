@@ -90,7 +90,7 @@ def test_what_was_not_weighed_is_said(world, held_call, monkeypatch):
     part = visitor(world.bo).get("/?risk=low")
 
     assert "Others may be missing here." not in text_of(whole)
-    assert "the 1 writes that expire first. Others may be missing here." in text_of(part)
+    assert "the 1 write that expires first. Others may be missing here." in text_of(part)
 
 
 def test_the_choices_are_what_i_may_see(world, held_call):

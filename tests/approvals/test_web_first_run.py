@@ -8,6 +8,7 @@ from approvals import lifecycle, submission
 from approvals.administration import practice
 from approvals.models import Agent, AgentKey, AuditEvent, Domain, Tool, ToolCall, Upstream
 from tests.support import world as worlds
+from tests.support.dom import read
 from tests.support.visiting import queries, text_of, visitor
 
 
@@ -117,6 +118,32 @@ def test_the_first_call_is_held_and_the_page_leads_to_it_and_may_decide(world):
     assert decided.status == "approved"
     assert "It waits no longer." in after
     assert client.get("/first-run/state/").status_code == 200
+
+
+def test_the_page_listens_until_a_call_waits_and_asks_by_itself_only_for_the_tool(world):
+    client = visitor(world.dee)
+    before = client.get("/first-run/").content.decode()
+    starting = client.post("/first-run/").content.decode()
+    worlds.list_tools(Upstream.objects.get(name="practice"), worlds.definition("send_postcard"))
+    listed = client.get("/first-run/").content.decode()
+    held_card()
+    waiting = client.get("/first-run/").content.decode()
+
+    pages = (before, starting, listed, waiting)
+    assert ["data-live" in page for page in pages] == [False, True, True, False]
+    assert ["hx-trigger" in page for page in pages] == [False, True, False, False]
+
+
+def test_without_htmx_too_the_state_is_a_link_to_the_call_that_waits(world):
+    client = visitor(world.dee)
+    client.post("/first-run/")
+    call = held_card()
+
+    response = client.get("/first-run/state/?seen=listed")
+
+    [lead] = read(response.content.decode()).elements
+    assert "data-lead" in lead.attributes
+    assert lead.attributes["href"] == f"/calls/{call.pk}/"
 
 
 def test_an_empty_queue_leads_there_while_there_is_no_agent(world):

@@ -275,6 +275,17 @@ def test_hostile_words_change_no_element(world, held_call):
     assert "\u202e" not in body
 
 
+def test_the_drawer_says_ended_only_of_what_has_and_leads_to_the_rules(world, held_call):
+    client = visitor(world.aud)
+    calls = held_call(arguments={"amount": 1}), held_call(S.REJECTED, arguments={"amount": 2})
+
+    waits, ended = (client.get("/history/", {"open": call.pk}) for call in calls)
+
+    assert " Stands Held, " in text_of(waits)
+    assert " Ended Rejected, " in text_of(ended)
+    assert 'href="/policies/0/"' in ended.content.decode()
+
+
 def test_an_auditors_reading_is_itself_recorded_once_for_each_request(world, held_call):
     call = held_call()
     client = visitor(world.aud)

@@ -78,7 +78,7 @@ def test_nobody_sees_figures_of_calls_they_may_not_see(world, held_call):
     assert kpis(response)["Calls held"][0] == "0"
     assert response.context["tools"] == response.context["approvers"] == []
     assert response.context["domains"] == []
-    assert "No call you may see" in text_of(response)
+    assert "No calls yet" in text_of(response)
     assert kpis(visitor(world.ann).get("/insights/"))["Calls held"][0] == "1"
 
 

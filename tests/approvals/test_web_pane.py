@@ -4,6 +4,7 @@ import pytest
 
 from approvals import lifecycle
 from approvals.models import ToolCall
+from tests.support.dom import read
 from tests.support.visiting import elements, form_of, page_of, queries, text_of, visitor
 
 S = ToolCall.Status
@@ -21,6 +22,22 @@ def test_a_direct_load_shows_the_list_and_the_call(world, held_call):
     assert 'aria-current="true"' in row
     assert body.count('class="what"') == 2
     assert body.count('aria-current="true"') == 1
+
+
+def test_its_head_says_where_the_call_stands_and_is_a_part_that_changes(world, held_call):
+    call = held_call(quorum=2)
+    client = visitor(world.bo)
+
+    before = text_of(client.get(f"/?call={call.pk}", headers=HTMX))
+    lifecycle.decide(call.pk, decider=world.cy, verdict="approve", binding=call.binding)
+    part = read(client.get(page_of(call, "parts/?pane&seen=1")).content.decode())
+    of_its_page = client.get(page_of(call, "parts/?seen=1")).content.decode()
+
+    [chip] = part.all(lambda element: element.attributes.get("id") == "chip")
+    assert "Held, 2 signatures to go" in before
+    assert "Held, one signature to go" in chip.text
+    assert "data-part" in chip.attributes
+    assert 'id="chip"' not in of_its_page
 
 
 def test_htmx_is_given_the_call_alone(world, held_call):

@@ -1,9 +1,11 @@
 """The page of a tool: what it shows to whom, what changed since review, and its two forms."""
 
+import json
+
 import pytest
 
 from approvals.administration import templates
-from approvals.models import AuditEvent, Domain, Tool, Upstream
+from approvals.models import AuditEvent, Domain, Person, Tool, Upstream
 from tests.support.hostile import harmless as without_teeth
 from tests.support.visiting import attempts, elements, queries, text_of, visitor
 from tests.support.world import definition, list_tools
@@ -333,3 +335,37 @@ def test_a_tool_of_a_server_that_is_switched_off_still_has_its_page(world):
     Upstream.objects.update(is_enabled=False)
 
     assert page(world.bo, world.refund).status_code == 200
+
+
+def test_a_preview_read_by_an_auditor_is_recorded_like_any_reading(world, held_call):
+    call = held_call()
+    Person.objects.filter(pk=world.dee.pk).update(is_auditor=True)
+    save(world.dee, world.refund)
+    both = Person.objects.get(pk=world.dee.pk)
+
+    def reads():
+        events = AuditEvent.objects.filter(code="call.read").order_by("seq")
+        return [json.loads(bytes(event.data))["call"] for event in events]
+
+    visitor(both).get(address(world.refund))
+    assert reads() == [str(call.pk)]
+    htmx = {"HX-Request": "true"}
+    visitor(both).post(address(world.refund, "preview/"), {"template": SENTENCE}, headers=htmx)
+    visitor(both).post(address(world.refund, "preview/"), {"template": SENTENCE})
+    save(both, world.refund, digest="0" * 64)
+    assert reads() == [str(call.pk)] * 4
+
+
+def test_where_nothing_of_a_call_is_shown_nothing_is_recorded(world, held_call):
+    Person.objects.filter(pk__in=[world.aud.pk, world.dee.pk]).update(is_auditor=True)
+    dee = Person.objects.get(pk=world.dee.pk)
+
+    visitor(dee).get(address(world.refund))  # there is no call yet
+    held_call()
+    visitor(dee).post(address(world.refund, "preview/"), {"template": "{"})
+    visitor(world.aud).get(address(world.refund))
+    visitor(world.bo).get(address(world.refund))
+    Person.objects.filter(pk=world.dee.pk).update(is_auditor=False)
+    visitor(Person.objects.get(pk=world.dee.pk)).get(address(world.refund))
+
+    assert not AuditEvent.objects.filter(code="call.read").exists()

@@ -2,13 +2,15 @@
 
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 from allauth.mfa.models import Authenticator
 from django.core.cache import cache
 from django.core.management import call_command
+from django.utils import timezone
 
-from approvals.models import AuditEvent
+from approvals.models import AuditEvent, Person
 from tests.support.second_factor import code_for
 from tests.support.visiting import text_of, visitor
 from tests.support.world import PASSWORD
@@ -183,3 +185,22 @@ def test_a_passkey_nobody_has_signs_nobody_in(world):
 
 def test_there_is_no_sign_up_by_passkey(world):
     assert visitor().get("/accounts/2fa/webauthn/signup/").status_code == 404
+
+
+def test_when_a_key_was_added_and_used_is_told_in_the_readers_zone(world):
+    client = signed_in(world.bo)
+    key = Authenticator.objects.create(
+        user=world.bo,
+        type=Authenticator.Type.WEBAUTHN,
+        data={"name": "blue", "credential": {"clientExtensionResults": {}}},
+    )
+    added = datetime(2026, 1, 5, 23, 30, tzinfo=UTC)
+    Authenticator.objects.filter(pk=key.pk).update(created_at=added, last_used_at=added)
+
+    plain = text_of(client.get("/accounts/2fa/webauthn/"))
+    Person.objects.filter(pk=world.bo.pk).update(time_zone="Asia/Kolkata")
+    theirs = text_of(client.get("/accounts/2fa/webauthn/"))
+
+    assert plain.count("5 Jan 2026, 23:30 ") == 2
+    assert theirs.count("6 Jan 2026, 05:00 +05:30") == 2
+    assert timezone.get_current_timezone_name() == "UTC"

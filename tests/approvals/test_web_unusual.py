@@ -62,6 +62,21 @@ def test_a_line_says_what_it_compares_with_and_links_there(world, held_call, pas
     assert visitor(world.bo).get(link.attributes["href"]).status_code == 200
 
 
+def test_amounts_read_as_the_template_of_that_definition_says(world, held_call, past):
+    past()
+    call = held_call()
+    tool = Tool.objects.filter(pk=call.tool_id)
+    told = {"template": "Refund {amount|money:USD:minor}"}
+
+    tool.update(**told, template_digest=call.definition_digest)
+    [now] = said(world.bo, call)
+    tool.update(template_digest="0" * 64)
+    [later] = said(world.bo, call)
+
+    assert "Amount $420.00 is 420× this agent’s median of $1.00 over 12 calls" in now
+    assert "Amount 42000 is 420× this agent’s median of 100 over 12 calls" in later
+
+
 def test_the_value_itself_carries_the_same_reason(world, held_call, past):
     past()
 

@@ -71,6 +71,67 @@ def test_a_history_that_was_larger_before_says_so() -> None:
     assert line.endswith("of 100 over 13 calls; its largest in 90 days is 900.")
 
 
+MINOR = "Refund {amount|money:currency:minor}"
+
+
+def test_money_is_written_as_the_template_writes_it() -> None:
+    odd, smaller = {**USUAL, "amount": 42000}, [*earlier(11, amount=8400), *earlier(1, amount=9001)]
+
+    [far] = said(odd, earlier(12, amount=8400), template=MINOR)
+    [line] = lines(odd, earlier(12, amount=8400), template=MINOR)
+    [largest] = said({**USUAL, "amount": 9002}, smaller, template="{amount|money:USD:minor}")
+    [below] = said({**USUAL, "amount": -5}, earlier(), template="{amount|money:JPY:major}")
+
+    assert far.startswith("Amount $420.00 is 5× this agent’s median of $84.00 over 12 calls")
+    assert line.mark == "5× this agent’s median ($84.00 over 12 calls)"
+    assert largest.startswith("Amount $90.02 is this agent’s largest")
+    assert "The largest before was $90.01, the median $84.00, over 12 calls." in largest
+    assert below.startswith("Amount -JPY 5 is below zero.")
+    assert "smallest in 90 days is JPY 100, over 12 calls." in below
+
+
+def test_a_median_between_two_amounts_is_rounded_to_one() -> None:
+    history = [*earlier(6, amount=100), *earlier(6, amount=101)]
+
+    [line] = said({**USUAL, "amount": 600}, history, template=MINOR)
+
+    assert "median of $1.00 over 12 calls" in line
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["", "Refund {amount}", "{currency|quote}", "{amount|money:usd", "{x.amount|money:USD:minor}",
+     "{amount|money:customer:minor}"],
+)  # fmt: skip
+def test_a_unit_the_template_does_not_name_is_not_guessed(template: str) -> None:
+    [line] = said({**USUAL, "amount": 520}, earlier(), template=template)
+
+    assert line.startswith("Amount 520 is 5.2× this agent’s median of 100 over")
+
+
+def test_amounts_of_more_than_one_currency_are_written_as_they_were_sent() -> None:
+    odd = {**USUAL, "amount": 520}
+
+    [mixed] = said(odd, [*earlier(12), *earlier(1, currency="jpy")], template=MINOR)
+    [others] = said(odd, [*earlier(12), *earlier(1, False, currency="jpy")], template=MINOR)
+    [broken] = said({**USUAL, "amount": 520.5}, earlier(), template=MINOR)
+
+    assert "Amount 520 is 5.2× this agent’s median of 100" in mixed
+    assert "Amount $5.20 is 5.2× this agent’s median of $1.00" in others
+    assert "Amount 520.5 is 5.2× this agent’s median of 100" in broken
+
+
+def test_a_number_that_is_a_date_is_not_compared_by_size() -> None:
+    history = [
+        Earlier(True, one.at, {**USUAL, "amount": 1_790_000_000 + day})
+        for day, one in enumerate(earlier(12))
+    ]
+    late = {**USUAL, "amount": 1_890_000_000}
+
+    assert len(lines(late, history)) == 1
+    assert lines(late, history, template="Due {amount|date:seconds}") == ()
+
+
 @pytest.mark.parametrize(
     ("amount", "count"), [(100, 0), (99, 0), (101, 1), (299, 1), (300, 1), (-5, 1), (0, 0)]
 )
@@ -284,6 +345,8 @@ def test_a_first_call_of_a_tool_by_an_agent_is_told() -> None:
     assert (
         line == "This is support’s first call of this tool. Others called it 20 times in 90 days."
     )
+    [alone] = said(USUAL, [], is_first=True)
+    assert alone.endswith("Nobody else called it in 90 days.")
 
 
 @pytest.mark.parametrize(

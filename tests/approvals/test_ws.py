@@ -15,6 +15,7 @@ from approvals.models import ApproverGroup, Person, ToolCall
 from approvals.ws import audience, consumers
 from approvals.ws.origins import is_own
 from approvals.ws.routing import websockets
+from tests.support import two_domains
 from tests.support.visiting import visitor
 
 # Channels closes connections that are inside a transaction, so these tests commit.
@@ -204,12 +205,36 @@ def test_a_page_too_far_behind_is_closed_to_read_its_list_again(world, held_call
     assert run(story) == {"type": "websocket.close", "code": consumers.TOO_FAR_BEHIND}
 
 
-def test_nobody_gets_a_socket_without_a_session(world):
-    key = {"authorization": f"Bearer {world.key}"}
+# Whether it opens, and whether the others hear of a call in billing, and of one in deploys.
+SOCKETS = {
+    "none": (False, False, False), "bo": (True, True, False), "ann": (True, True, False),
+    "aud": (True, True, True), "dee": (True, True, True), "eve": (True, False, True),
+    "key": (False, False, False), "gone": (False, False, False), "away": (False, False, False),
+}  # fmt: skip
 
-    assert opens(headers(world.bo))
-    assert not opens(headers(None))
-    assert not opens(headers(None, **key))
+
+@pytest.mark.parametrize("column", two_domains.COLUMNS)
+def test_everybody_gets_the_socket_and_the_hints_that_the_table_says(transactional_db, column):
+    two = two_domains.build()
+    calls = [place.calls["pending"] for place in (two.billing, two.deploys)]
+    more = {"authorization": f"Bearer {two.keys[column]}"} if column in two.keys else {}
+    person = getattr(two.world, column) if column in two_domains.PEOPLE else None
+    sent = headers(person, **more)
+    own = events.person_group(person.pk if person else two.world.bo.pk)
+
+    async def story() -> Any:
+        heard = set()
+        async with Socket(sent) as socket:
+            for call in calls if socket.is_open else ():
+                await tell(call, group=own)  # reaches every socket of theirs, rights or not
+            while socket.is_open and not await socket.receive_nothing(timeout=0.5):
+                heard.add((await socket.receive_json_from(timeout=5))["call"])
+            return (socket.is_open, *(str(call.pk) in heard for call in calls))
+
+    assert run(story) == SOCKETS[column]
+
+
+def test_nobody_gets_a_socket_with_a_session_that_is_none(world):
     assert not opens(headers(None, cookie="countersign_session_8000=nonsense"))
 
 

@@ -189,6 +189,22 @@ def test_each_part_serves_its_own_and_no_more(production):
     until(lambda: httpx2.get(f"{web}/readyz").status_code == 200, "web being ready")
 
 
+def test_doctor_finds_every_part_at_work(production):
+    web = production.services.url("web")
+    until(lambda: httpx2.get(f"{web}/readyz").status_code == 200, "web being ready")
+
+    done = subprocess.run(
+        [sys.executable, "manage.py", "doctor", "--json"], cwd=ROOT,
+        env=production.services.environment("web"), capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+
+    states = {one["name"]: one["state"] for one in json.loads(done.stdout)["findings"]}
+    assert "problem" not in states.values(), done.stdout
+    assert done.returncode == 0
+    assert states["workers"] == states["sweep"] == states["guards"] == "ok"
+
+
 def test_release_message_sent_many_times_pays_once(production, bo):
     call_id = production.raw().call(REFUND, refund()).call_id
     broker = Celery(broker=services.redis_url(), set_as_current=False)

@@ -195,10 +195,10 @@ def test_background_work_that_breaks_does_not_take_the_bridge_with_it(world):
 # -- its health ----------------------------------------------------------------------------------
 
 
-def health(path):
+def health(path, **more):
     async def converse():
         try:
-            return await asked(Bridge(McpMount(Upstreams)), path)
+            return await asked(Bridge(McpMount(Upstreams)), path, **more)
         finally:
             await threads.close()
 
@@ -238,6 +238,34 @@ def test_a_bridge_is_not_ready_without_its_guards(transactional_db):
 
     assert answer.status_code == 503
     assert "guard" in answer.json()["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("token", "given", "status"),
+    [("", "", 404), ("", "Bearer ", 404), ("long", "", 401), ("long", "Bearer short", 401)],
+)
+def test_a_bridge_tells_its_figures_to_nobody_without_the_token(settings, token, given, status):
+    settings.METRICS_TOKEN = token
+
+    assert health("/metrics", headers={"authorization": given}).status_code == status
+
+
+def test_a_bridge_tells_the_same_figures_and_who_waits_at_it(transactional_db, settings):
+    settings.METRICS_TOKEN = "long"
+
+    async def converse():
+        mount = McpMount(Upstreams)
+        try:
+            await mount.start()
+            return await asked(Bridge(mount), "/metrics", headers={"authorization": "Bearer long"})
+        finally:
+            await mount.stop()
+
+    answer = asyncio.run(converse())
+
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "countersign_waiting_requests 0\n" in answer.text
+    assert "countersign_sweep_lag_seconds +Inf\n" in answer.text
 
 
 def test_a_bridge_of_its_own_has_no_pages():

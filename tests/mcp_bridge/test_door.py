@@ -186,6 +186,21 @@ def test_too_many_requests_of_one_key_are_told_when_to_come_back(world, settings
         assert bridge.post(other, body, era=LEGACY).status_code == 200
 
 
+def test_beyond_the_limit_the_answer_comes_before_the_body_and_ends_the_connection(world, settings):
+    settings.REQUESTS_PER_SECOND = 0.001  # one now, and the next in a quarter of an hour
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    with running() as bridge:
+        assert bridge.post(world.key, body, era=LEGACY).status_code == 200
+        with connect(bridge) as peer:
+            peer.sendall(head(world, "Content-Length: 100000"))  # and not a byte of the body
+
+            answer = b"".join(iter(lambda: peer.recv(65536), b"")).lower()
+
+    assert answer.startswith(b"http/1.1 429")
+    assert b"connection: close" in answer
+    assert b"retry-after" in answer
+
+
 def test_a_foreign_domain_looks_like_one_that_does_not_exist(bridge, world):
     catalog.create_domain("secret", purpose="", owner=None, actor=ACTOR)
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from mcp.shared.exceptions import MCPError
+from mcp_types import HEADER_MISMATCH
 
 from approvals import lifecycle
 from approvals.administration import catalog
@@ -74,6 +75,23 @@ def test_a_header_declared_by_a_foreign_tool_tells_nothing(bridge, world):
     answer = bridge.ask(world.key, "tools/call", call)
 
     assert answer["error"]["data"]["error"]["kind"] == "not_found"
+
+
+def test_a_header_declared_by_a_tool_of_ones_own_has_to_be_there(bridge, world):
+    schema = {"type": "object", "properties": {"who": {"type": "string", "x-mcp-header": "Who"}}}
+    upstream = Upstream.objects.get(name="billing")
+    list_tools(upstream, definition("open", inputSchema=schema), definition("shut"))
+
+    missing = bridge.ask(
+        world.key, "tools/call", {"name": "billing__open", "arguments": {"who": "me"}}
+    )
+    unasked = bridge.ask(
+        world.key, "tools/call", {"name": "billing__shut", "arguments": {"who": "me"}}
+    )
+
+    assert missing["error"]["code"] == HEADER_MISMATCH
+    assert "result" in unasked
+    assert not ToolCall.objects.filter(tool__name="open").exists()
 
 
 @ERAS

@@ -127,3 +127,20 @@ def test_a_visit_that_fails_gives_its_place_back():
             assert line.length == 0
 
     run(story())
+
+
+def test_what_waits_is_counted_by_agent():
+    async def story() -> None:
+        visits, leave = Visits(Line(1)), asyncio.Event()
+        tasks = [asyncio.create_task(visits.visit(BUSY, str(n), leave)) for n in range(4)]
+        await settle()
+        tasks.append(asyncio.create_task(visits.visit(QUIET, "quiet", leave)))
+        await settle()
+
+        counted = {agent: visits.line.waiting_of(agent) for agent in (BUSY, QUIET, 3)}
+        leave.set()
+        await asyncio.gather(*tasks)
+
+        assert counted == {BUSY: 3, QUIET: 1, 3: 0}
+
+    run(story())
