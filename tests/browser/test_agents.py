@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error
 
 from approvals import submission
@@ -13,44 +12,7 @@ from tests.support import world as worlds
 
 pytestmark = pytest.mark.browser
 
-SIZES = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 KEY = re.compile(r"cs_[0-9a-f]{10}_[\w-]{43}")
-PAGES = ["/agents/", "/agents/support/", "/agents/-/new/", "/agents/-/stop/", "/agents/-/resume/",
-         "/first-run/", "/settings/"]  # fmt: skip
-
-
-@pytest.fixture(
-    params=[(size, scheme) for size in SIZES for scheme in ("light", "dark")], ids="-".join
-)
-def look(request):
-    size, scheme = request.param
-    return {"viewport": SIZES[size], "color_scheme": scheme}
-
-
-def assert_sound(page):
-    found = Axe().run(page)
-    assert found.violations_count == 0, (page.url, found.generate_report())
-    width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= page.viewport_size["width"], page.url
-
-
-def test_every_page_is_sound(site, world, held_call, opened, look):
-    held_call()
-    AgentKey.objects.update(label="W" * 60)
-    Agent.objects.create(name="a" * 64, owner=world.ann, is_paused=True)
-    page = opened(world.dee, PAGES[0], **look)
-
-    for address in PAGES:
-        page.goto(address)
-        for fold in page.locator("details").all():
-            fold.evaluate("fold => fold.open = true")
-        assert_sound(page)
-    page.goto("/first-run/")
-    page.get_by_role("button", name="Set up the practice domain").click()
-    page.get_by_text("never again").wait_for()
-    assert_sound(page)
-    page.goto(f"/agents/support/keys/{world.key.split('_')[1]}/revoke/")
-    assert_sound(page)
 
 
 def test_a_key_is_made_copied_gone_and_revoked(site, world, opened):
@@ -136,19 +98,49 @@ def test_without_script_every_text_and_form_is_there(site, world, opened):
     assert page.locator("[data-copy]:visible").count() == 0
 
 
-def test_the_first_run_moves_on_by_itself_to_the_held_call(site, world, opened):
+@pytest.fixture
+def listening(site, world, opened):
+    """Return the first-run page of an administrator whose practice server has started."""
     page = opened(world.dee, "/first-run/")
     page.get_by_role("button", name="Set up the practice domain").click()
     page.get_by_text("Starting it").wait_for()
     worlds.list_tools(Upstream.objects.get(name="practice"), worlds.definition("send_postcard"))
-    page.get_by_text("its tool is listed").wait_for(timeout=6_000)
+    page.get_by_text("its tool is listed").wait_for(timeout=15_000)
+    page.get_by_text("Live", exact=True).wait_for()
+    page.wait_for_load_state("networkidle")
+    return page
 
+
+def ask_for_a_card():
     key = AgentKey.objects.get(agent__name="practice")
     request = submission.Request(
         agent_id=key.agent_id, key_id=key.pk, arguments={"customer": "me", "amount": 1},
         tool_id=Tool.objects.get(upstream__name="practice").pk,
     )  # fmt: skip
     submission.submit(request)
+
+
+def test_the_first_run_asks_for_nothing_while_it_listens(listening):
+    asked = []
+    listening.on("request", lambda request: asked.append(request.url))
+
+    listening.wait_for_timeout(6_000)
+
+    assert asked == []
+
+
+def test_the_first_run_finds_a_call_of_which_no_message_told_it(site, listening):
+    site.stop()
+    listening.get_by_text("Reconnecting").wait_for()
+    ask_for_a_card()
+    site.start()
+
+    listening.wait_for_url(re.compile("/calls/"), timeout=15_000)
+
+
+def test_the_first_run_moves_on_by_itself_to_the_held_call(listening):
+    page = listening
+    ask_for_a_card()
     page.wait_for_url(re.compile("/calls/"), timeout=6_000)
     page.wait_for_timeout(READING_MS)
     page.locator(".tile", has_text="Approve").click()

@@ -68,6 +68,7 @@ def test_a_call_decided_meanwhile_is_refused_on_a_page_without_script(
         call.pk, decider=world.cy, verdict="reject", binding=call.binding, reason="No."
     )
 
+    page.wait_for_timeout(READING_MS)
     page.locator(".tile", has_text="Approve").click()
     with page.expect_response("**/decide/") as answer:
         page.get_by_role("button", name="Approve and let it run").click()

@@ -16,7 +16,6 @@ pytestmark = pytest.mark.browser
 
 S = ToolCall.Status
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
-LOOKS = [(size, scheme) for size in (DESK, PHONE) for scheme in ("light", "dark")]
 
 
 def query_of(page):
@@ -192,19 +191,6 @@ def test_insights_change_with_period_and_domain_and_every_chart_has_a_table(
     expect(page.get_by_role("row", name="2 to 5 min 1")).to_be_visible()
     page.get_by_role("link", name="billing__refund").click()
     expect(page.get_by_role("heading", name="2 calls")).to_be_visible()
-
-
-@pytest.mark.parametrize(("size", "scheme"), LOOKS)
-def test_history_and_insights_are_sound(site, world, past, opened, size, scheme):
-    page = opened(world.aud, "/history/", viewport=size, color_scheme=scheme)
-    for fold in page.locator("details").all():
-        fold.evaluate("fold => fold.open = true")
-    assert_sound(page)
-    for address in (f"/history/?open={past['two approvers'].pk}", "/history/reads/", "/insights/"):
-        page.goto(address)
-        for fold in page.locator("main details").all():
-            fold.evaluate("fold => fold.open = true")
-        assert_sound(page)
 
 
 def test_empty_pages_are_sound(site, world, opened):

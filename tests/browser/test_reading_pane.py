@@ -1,5 +1,7 @@
 """The pane beside the queue: what it shows, what it keeps, and what a phone does instead."""
 
+from datetime import timedelta
+
 import pytest
 from playwright.sync_api import expect
 
@@ -63,6 +65,29 @@ def test_a_decision_in_the_pane_is_answered_there_and_the_list_stays(site, world
     expect(page.locator("#pane #state")).to_contain_text("Withdrawn by support", timeout=WITHIN)
     expect(page.get_by_text("It runs as soon as")).to_have_count(0)
     assert page.evaluate("window.isSamePage") is True
+
+
+def test_the_head_of_the_pane_follows_the_call(site, world, held_call, live):
+    call = held_call(quorum=2)
+    page = live(world.bo)
+    read(page, call)
+    expect(page.locator("#chip")).to_contain_text("Held, 2 signatures to go")
+
+    lifecycle.decide(call.pk, decider=world.cy, verdict="approve", binding=call.binding)
+    chip = page.locator("#chip")
+    expect(chip).to_contain_text("Held, one signature to go", timeout=WITHIN)
+    lifecycle.cancel(call.pk, actor="agent:support")
+
+    expect(page.locator("#chip")).to_have_text("Withdrawn", timeout=WITHIN)
+
+
+def test_the_head_of_the_pane_says_expired_before_any_sweep(site, world, held_call, live):
+    call = held_call(age=timedelta(minutes=59, seconds=54))
+    page = live(world.bo)
+    read(page, call)
+
+    expect(page.locator("#chip").get_by_text("Expired")).to_be_visible(timeout=8_000)
+    expect(page.locator("#chip").get_by_text("Held")).to_be_hidden()
 
 
 def test_a_form_that_comes_too_soon_is_looked_at_again(site, world, held_call, live):
