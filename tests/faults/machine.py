@@ -1,7 +1,8 @@
 """The fault machine: real processes, clients, a nemesis, and what is left of it all in a folder.
 
 `python -m tests.faults.machine --calls N --database sqlite|postgres --seed N [--keep DIR]`, which
-is what `manage.py fault_run` runs. Exit code 0: the checker found nothing; 1: it did; 2: no run.
+is what `manage.py fault_run` runs. Exit code 0: the checker found nothing; 1: it did; 2: no run, or
+one that met too few faults to say anything.
 
 The same seed asks for the same calls, lets them meet the same faults upstream, and does the same to
 the same kinds of process after the same number of calls; the very instruction a kill hits is not
@@ -19,6 +20,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,11 +72,16 @@ def main(argv: Sequence[str]) -> int:
         ended = run(folder, options)
         verdict = check(folder)
         print(reporting.write(folder, ended, verdict), flush=True)
+        too_little = reporting.too_little(folder)
         if not verdict["violations"] and not options.keep:
             shutil.rmtree(folder)
         elif verdict["violations"]:
             say(f"Violations, seed {options.seed}: everything is kept in {folder}.")
-        return 1 if verdict["violations"] else 0
+        if verdict["violations"]:
+            return 1
+        for what in too_little:
+            say(f"This run says nothing, seed {options.seed}: {what}.")
+        return 2 if too_little else 0
     except BaseException:
         say(f"No verdict, seed {options.seed}; everything is kept in {folder}.")
         raise
@@ -96,7 +103,8 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     nemesis = nemeses.Nemesis(cluster, faults, progress, journal, options.seed)
     facts: dict[str, Any] = {
         "seed": options.seed, "database": options.database, "calls": options.calls,
-        "faults": len(faults), "began": time.time(),
+        "faults": len(faults), "planned": dict(Counter(fault.kind for fault in faults)),
+        "began": time.time(),
     }  # fmt: skip
     try:
         cluster.start()

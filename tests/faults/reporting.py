@@ -14,6 +14,8 @@ from tests.faults.journal import read
 from tests.faults.nemesis import Progress
 
 _WIDTH = 30
+_SHARE_DONE = 0.94
+_SHARE_IN_FLIGHT = 0.3125  # a hundred of 320
 
 
 def progress(clients: Clients, done: Progress) -> None:
@@ -54,6 +56,31 @@ def write(folder: Path, run: dict[str, Any], verdict: dict[str, Any]) -> str:
     text = _markdown(report)
     (folder / "report.md").write_text(text)
     return text
+
+
+def too_little(folder: Path) -> list[str]:
+    """Return what a run met too little of to be called one of its size; it must not find nothing.
+
+    Reads report.json and the plan in it. Of the faults a nemesis plans, some find their process
+    gone already; of its kills, a third is to meet calls that are claimed or dispatched.
+    """
+    report = json.loads((folder / "report.json").read_text())
+    planned, faults, counts = (
+        report["run"]["planned"],
+        report["faults"],
+        report["verdict"]["counts"],
+    )
+    done: Counter[str] = Counter(fault["kind"] for fault in report["each_fault"])
+    wanted = {kind: (done[kind], int(number * _SHARE_DONE)) for kind, number in planned.items()}
+    wanted["kills while something was claimed or dispatched"] = (
+        faults["kills_while_claimed_or_dispatched"], int(planned["kill"] * _SHARE_IN_FLIGHT),
+    )  # fmt: skip
+    wanted["effects"] = (counts["effects"], report["run"]["calls"] // 2)
+    return [
+        f"{name}: {number}, and at least {least} were wanted"
+        for name, (number, least) in wanted.items()
+        if number < least
+    ]
 
 
 def _ended(folder: Path) -> dict[str, int]:

@@ -3,6 +3,7 @@
 They start a whole installation and judge what took too long, so nothing else may run beside them.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from config import bootstrap
-from tests.faults import nemesis, planted
+from tests.faults import nemesis, planted, reporting
 from tests.support.running import ROOT
 
 
@@ -63,3 +64,34 @@ def test_a_folder_that_exists_is_not_run_in(tmp_path: Path):
 
     assert done.returncode == 2
     assert "name a folder that does not" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("busy", "kills", "stops", "effects", "missing"),
+    [
+        (100, 301, 20, 5_000, []),
+        (99, 301, 20, 5_000, ["kills while something was claimed or dispatched"]),
+        (100, 299, 20, 5_000, ["kill"]),
+        (100, 301, 19, 5_000, ["stop"]),
+        (100, 301, 20, 4_999, ["effects"]),
+        (
+            0,
+            0,
+            0,
+            0,
+            ["kill", "stop", "kills while something was claimed or dispatched", "effects"],
+        ),
+    ],
+)
+def test_a_run_that_met_too_little_says_so(tmp_path: Path, busy, kills, stops, effects, missing):
+    report = {
+        "run": {"calls": 10_000, "planned": {"kill": 320, "stop": 22}},
+        "faults": {"kills_while_claimed_or_dispatched": busy},
+        "each_fault": [{"kind": "kill"}] * kills + [{"kind": "stop"}] * stops,
+        "verdict": {"counts": {"effects": effects}},
+    }
+    (tmp_path / "report.json").write_text(json.dumps(report))
+
+    said = reporting.too_little(tmp_path)
+
+    assert [line.partition(":")[0] for line in said] == missing
