@@ -8,7 +8,6 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from celery import Celery
 from celery.beat import Scheduler, Service
@@ -22,6 +21,7 @@ log = logging.getLogger(__name__)
 
 CORE = "core"  # sweeps and other timed work
 _FOLLOW_SECONDS = 1.0
+_AGAIN_SECONDS = 1.0
 
 
 class EmbeddedWorker:
@@ -43,7 +43,7 @@ class EmbeddedWorker:
         self._queues: set[str] = set()
         self._stop = threading.Event()
         self._ready = threading.Event()
-        self._controller: Any = None
+        self._controller: WorkController | None = None
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -53,25 +53,8 @@ class EmbeddedWorker:
             RuntimeError: it did not come up within 20 s.
         """
         self._queues = self._wanted()
-        ready = self._ready
-
-        class Controller(WorkController):
-            def on_consumer_ready(self, consumer: object) -> None:
-                ready.set()
-
-        self._controller = Controller(
-            app=self._app,
-            pool="threads",
-            concurrency=self._concurrency,
-            hostname=self._name,
-            queues=sorted(self._queues),
-            without_heartbeat=True,
-            without_mingle=True,
-            without_gossip=True,
-            loglevel="WARNING",
-        )
-        self._run(self._controller.start, "celery-worker")
-        if not ready.wait(20):
+        self._run(self._work, "celery-worker")
+        if not self._ready.wait(20):
             raise RuntimeError("The Celery worker did not start.")
         if not self._domains:
             self._run(self._follow, "celery-follow")
@@ -100,6 +83,39 @@ class EmbeddedWorker:
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
+
+    def _work(self) -> None:
+        """Run a controller, and another one whenever it ends though nobody stopped it.
+
+        Celery calls some broken connections to its broker unrecoverable and gives up; the process
+        would go on for ever and take no message.
+        """
+        while True:
+            self._controller = self._controlled()
+            self._controller.start()
+            connection.close()
+            if self._stop.wait(_AGAIN_SECONDS):
+                return
+            log.error("The Celery worker ended by itself; it is started again.")
+
+    def _controlled(self) -> WorkController:
+        ready = self._ready
+
+        class Controller(WorkController):
+            def on_consumer_ready(self, consumer: object) -> None:
+                ready.set()
+
+        return Controller(
+            app=self._app,
+            pool="threads",
+            concurrency=self._concurrency,
+            hostname=self._name,
+            queues=sorted(self._queues),
+            without_heartbeat=True,
+            without_mingle=True,
+            without_gossip=True,
+            loglevel="WARNING",
+        )
 
     def _wanted(self) -> set[str]:
         if self._domains:
