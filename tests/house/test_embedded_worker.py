@@ -21,6 +21,7 @@ def test_it_takes_messages_again_after_celery_gave_up(world, transactional_db, m
     try:
         before = until(queues, "an answer of the worker")
         # What Celery itself does after an error that it calls unrecoverable.
+        assert worker._controller is not None
         worker._controller.stop(exitcode=1)
         assert queues() is None
 
