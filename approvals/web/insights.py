@@ -172,7 +172,7 @@ def page(request: HttpRequest, person: Person) -> HttpResponse:
             Counter({key: n for key, n in days.items() if key[0] >= wanted.first}),
             wanted.first, wanted.today, _VOLUME_HEIGHT,
         ),
-        "took": _took(seconds),
+        "took": _took(seconds) if seconds else None,
         "took_rows": list(zip(_buckets(), figures.buckets(seconds), strict=True)),
         "hasty": figures.hasty(seconds),
         "expired": _expired(days, wanted.today),
@@ -259,36 +259,34 @@ def _seconds(rows: QuerySet[HistoryRow]) -> dict[int, int]:
 
 def _took(seconds: Mapping[int, int]) -> charts.Chart:
     counts = figures.buckets(seconds)
-    finding = gettext("Time to decision: no call was decided.")
-    if seconds:
-        place = figures.peak(counts)
-        finding = ngettext(
-            "Time to decision. Most often %(bucket)s: %(most)s of %(all)s call; "
-            "%(hasty)s in under 5 seconds.",
-            "Time to decision. Most often %(bucket)s: %(most)s of %(all)s calls; "
-            "%(hasty)s in under 5 seconds.",
-            sum(counts),
-        ) % {
-            "bucket": _buckets()[place],
-            "most": f"{counts[place]:,}",
-            "all": f"{sum(counts):,}",
-            "hasty": f"{counts[0]:,}",
-        }
+    place = figures.peak(counts)
+    finding = ngettext(
+        "Time to decision. Most often %(bucket)s: %(most)s of %(all)s call; "
+        "%(hasty)s in under 5 seconds.",
+        "Time to decision. Most often %(bucket)s: %(most)s of %(all)s calls; "
+        "%(hasty)s in under 5 seconds.",
+        sum(counts),
+    ) % {
+        "bucket": _buckets()[place],
+        "most": f"{counts[place]:,}",
+        "all": f"{sum(counts):,}",
+        "hasty": f"{counts[0]:,}",
+    }
     edges = [translated(words) for words in figures.EDGE_WORDS]
     return charts.counted(counts, edges, _SMALL_HEIGHT, finding)
 
 
-def _expired(days: Days, today: date) -> dict[str, object]:
-    """Return the chart and the table of the share that expired, week by week."""
+def _expired(days: Days, today: date) -> dict[str, object] | None:
+    """Return the chart and the table of the share that expired, week by week; None without any."""
     starts = [today - timedelta(days=7 * n - 1) for n in range(_WEEKS, 0, -1)]
     shares = [_expired_share(_sums(days, s, s + timedelta(days=7))) for s in starts]
-    labels = [*map(day_words, starts[:-1]), gettext("this week")]
     known = [one for one in shares if one is not None]
-    finding = gettext("Share of calls that expired: none was decided or expired.")
-    if known:
-        finding = gettext(
-            "Share of calls that expired, by week: from %(first)s to %(last)s in %(weeks)s weeks."
-        ) % {"first": _percent(known[0]), "last": _percent(known[-1]), "weeks": _WEEKS}
+    if not known:
+        return None
+    labels = [*map(day_words, starts[:-1]), gettext("this week")]
+    finding = gettext(
+        "Share of calls that expired, by week: from %(first)s to %(last)s in %(weeks)s weeks."
+    ) % {"first": _percent(known[0]), "last": _percent(known[-1]), "weeks": _WEEKS}
     chart = charts.drawn(shares, labels, _SMALL_HEIGHT, finding)
     return {"chart": chart, "rows": list(zip(labels, map(_percent, shares), strict=True))}
 

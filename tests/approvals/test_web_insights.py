@@ -123,6 +123,15 @@ def test_every_chart_says_its_finding_and_has_a_table(world):
     assert rows[-1].words == database_now().strftime("%-d %b")
 
 
+def test_where_nobody_decided_anything_words_stand_in_place_of_empty_charts(world, held_call):
+    held_call()
+    body = visitor(world.aud).get("/insights/").content.decode()
+
+    assert "Nobody decided a call in these days." in body
+    assert "No call was decided or expired in these weeks." in body
+    assert body.count("As a table") == 1  # of the calls by outcome
+
+
 def test_more_calls_need_no_more_queries(world, held_call):
     client = visitor(world.aud)
     held_call(S.SUCCEEDED)
