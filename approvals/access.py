@@ -52,10 +52,15 @@ def visible_to(person: Person) -> QuerySet[ToolCall]:
 
 def in_domains_of(person: Person) -> QuerySet[ToolCall]:
     """Return the calls of the domains a person approves for: what they could decide or settle."""
-    if not person.is_active:
-        return ToolCall.objects.none()
-    # Ids and no subquery: a planner that sees how few they are reads an index alone.
-    return ToolCall.objects.filter(domain__in=list(domains_of(person).values_list("pk", flat=True)))
+    return ToolCall.objects.filter(domain__in=domain_ids_of(person))
+
+
+def domain_ids_of(person: Person) -> list[int]:
+    """Return the ids of the domains a person approves for, where a subquery would cost more.
+
+    A planner that sees how few they are reads an index alone.
+    """
+    return list(domains_of(person).values_list("pk", flat=True)) if person.is_active else []
 
 
 def searchable_by(person: Person) -> QuerySet[HistoryRow]:

@@ -121,15 +121,15 @@ class ToolCall(models.Model):
             models.Index(fields=["domain", "status", "-created_at"], name="call_of_domain"),
             # Caps per agent; an agent's calls.
             models.Index(fields=["agent", "status"], name="call_of_agent"),
-            # How many wait for somebody: on every page, read from the index alone.
+            # How many wait for somebody, in every view of the queue: read from the index alone.
             models.Index(
-                fields=["status", "domain", "four_eyes", "owner", "acts_for", "id"],
+                fields=["status", "domain", "four_eyes", "owner", "acts_for", "version", "id"],
                 name="call_waiting",
             ),
             # The queue's calls whose outcome is unknown, longest ago first.
             models.Index(fields=["status", "moved_at"], name="call_by_move"),
-            # The history of everything, newest first.
-            models.Index(fields=["-created_at"], name="call_by_time"),
+            # What came before a call, of its tool: what is unusual about it, from the index alone.
+            models.Index(fields=["-created_at", "tool", "id"], name="call_by_time"),
         ]
 
     def __str__(self) -> str:

@@ -1,13 +1,14 @@
 """What the queue's address asks for: which view, and which domain, risk and agent."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from approvals import access, wording
+from approvals import access, canonical, wording
 from approvals.models import Agent, Domain, Person, ToolCall
 from approvals.web import definitions, showing
 
@@ -16,6 +17,8 @@ RISKS = ("high", "raised", "low")
 # knows. This many of them are read, those that expire first; the page says when there are more.
 MOST_WEIGHED = 500
 _LONGEST = 64
+_MOST_KEPT = 10_000
+_odd: dict[tuple[str, str], int] = {}  # odd values by the digests of arguments and definition
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,18 @@ def unusual_in(writes: Iterable[ToolCall]) -> dict[object, int]:
     """Return how many odd values each of these calls has; one query for all of them."""
     writes = list(writes)
     known = definitions.of(writes)
-    return {
-        call.pk: showing.unusual_in(
-            showing.argument_rows(call, known.get(call.definition_digest, {}))
-        )
-        for call in writes
-    }
+    return {call.pk: _odd_in(call, known.get(call.definition_digest)) for call in writes}
+
+
+def _odd_in(call: ToolCall, definition: Mapping[str, Any] | None) -> int:
+    # It follows from these two alone, and most rows of a page were shown a moment ago.
+    key = canonical.digest(bytes(call.arguments)), call.definition_digest if definition else ""
+    if (found := _odd.get(key)) is not None:
+        return found
+    if len(_odd) >= _MOST_KEPT:
+        _odd.clear()
+    _odd[key] = found = showing.unusual_in(showing.argument_rows(call, definition or {}))
+    return found
 
 
 def domains(person: Person, chosen: str) -> list[str]:

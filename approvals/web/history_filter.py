@@ -13,7 +13,7 @@ from django.http import QueryDict
 from django.urls import reverse
 
 from approvals import searching
-from approvals.models import HistoryRow, Person, ToolCall
+from approvals.models import HistoryRow, ToolCall
 
 NOBODY = "nobody:"  # no name of a person or rule: those end otherwise
 RULE = "rule:"
@@ -100,11 +100,6 @@ class Filter:
         if self.decided:
             return rows.filter(_decided_by(self.decided))
         return rows
-
-
-def decided_by(person: Person, rows: QuerySet[HistoryRow]) -> QuerySet[HistoryRow]:
-    """Return the rows of calls that a person has approved or rejected."""
-    return rows.filter(_decided_by(person.get_username()))
 
 
 def _decided_by(name: str) -> GreaterThan:

@@ -4,14 +4,14 @@ On a wide screen `?call=<id>` opens a call beside the list: rendered with the pa
 alone when htmx asks for it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.core.paginator import Paginator
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -20,12 +20,11 @@ from django.utils.translation import gettext, gettext_lazy
 
 from approvals import access, observations
 from approvals.errors import NotFound
-from approvals.models import Decision, Person, ToolCall, database_now
+from approvals.models import Agent, Decision, Domain, Person, ToolCall, database_now
 from approvals.translating import translated
 from approvals.web import call_page, filters, showing
 from approvals.web.accounts import signed_in
 from approvals.web.filters import Filter, Weighed
-from approvals.web.history_filter import decided_by
 from approvals.web.presence import looking_at
 from approvals.web.showing import S, Shown
 
@@ -33,6 +32,12 @@ PER_PAGE = 50
 MOST_CHANGES = 50  # rows one request may ask for; live.js asks again for the rest
 _MOST_UNKNOWN = 50
 _MOST_DECISIONS = 8
+_NAMES = ("username", "first_name", "last_name")  # what a person is called by
+_SHOWN = (
+    "agent", "domain", "acts_for", "sentence", "effect", "arguments", "definition_digest", "quorum",
+    "four_eyes", "rule", "status", "version", "created_at", "decide_by_at",
+)  # fmt: skip
+_OPEN = Q(status__in=(S.PENDING, S.UNKNOWN))  # said first: an index knows these few
 _WITHIN: tuple[tuple[timedelta, Promise], ...] = (
     (timedelta(minutes=10), gettext_lazy("Within 10 minutes")),
     (timedelta(hours=1), gettext_lazy("Within the hour")),
@@ -58,37 +63,59 @@ class Group:
     rows: list[Shown]
 
 
-def waiting_for(person: Person) -> QuerySet[ToolCall]:
-    """Return the calls that ask something of a person: to approve them, or to settle them."""
-    may_approve = Q(four_eyes=False) | ~(Q(owner=person) | Q(acts_for=person))
-    to_decide = Q(status=S.PENDING) & may_approve & ~Q(decisions__approver=person)
-    asks = Q(status__in=(S.PENDING, S.UNKNOWN))  # said first: an index knows these few
-    return access.in_domains_of(person).filter(asks & (to_decide | Q(status=S.UNKNOWN)))
-
-
 def count_waiting(person: Person) -> int:
     """Return how many calls wait for a person; one request, whose person it is, counts once."""
     kept: dict[str, Any] = vars(person)
     if "_waiting" not in kept:
-        kept["_waiting"] = waiting_for(person).count()
+        waits = _Part(pending=_waits_for(person), unknown=Q()).condition
+        # Counted by the condition and not filtered by it: PostgreSQL would read rows for that, as
+        # it tells states apart, and so reads an index alone.
+        theirs = access.in_domains_of(person).filter(_OPEN)
+        kept["_waiting"] = theirs.aggregate(waiting=Count("pk", filter=waits))["waiting"]
     waiting: int = kept["_waiting"]
     return waiting
 
 
-def _everything(person: Person) -> QuerySet[ToolCall]:
-    return access.visible_to(person).filter(status__in=(S.PENDING, S.UNKNOWN))
+@dataclass(frozen=True)
+class _Part:
+    """Which open calls a view shows: of those that are pending, and of those that are unknown."""
+
+    pending: Q
+    unknown: Q | None = None  # none of them
+
+    @property
+    def condition(self) -> Q:
+        """Return the condition that leaves both."""
+        pending = Q(status=S.PENDING) & self.pending
+        return pending if self.unknown is None else pending | Q(status=S.UNKNOWN) & self.unknown
 
 
-def _signed(person: Person) -> QuerySet[ToolCall]:
-    # Of all a person ever decided, few are pending: the history's rows find them by an index alone.
-    rows = access.searchable_by(person).filter(status=S.PENDING)
-    return access.visible_to(person).filter(status=S.PENDING, pk__in=decided_by(person, rows))
+def _waits_for(person: Person) -> Q:
+    """Return the condition that leaves, of the pending calls, what they can approve."""
+    may_approve = Q(four_eyes=False) | ~(Q(owner=person) | Q(acts_for=person))
+    return may_approve & ~_is_signed_by(person)
 
 
-_VIEWS: dict[str, tuple[Promise, Callable[[Person], QuerySet[ToolCall]]]] = {
-    "mine": (gettext_lazy("For you"), waiting_for),
-    "all": (gettext_lazy("Everyone"), _everything),
-    "signed": (gettext_lazy("Signed by you"), _signed),
+def _is_signed_by(person: Person) -> Q:
+    # A signature makes a new version. So nearly all calls are known by an index to have none, and
+    # the few others are asked about one by one.
+    theirs = Decision.objects.filter(call=OuterRef("pk"), approver=person)
+    return Q(version__gt=1) & Q(Exists(theirs))
+
+
+def _parts(person: Person, domains: list[int]) -> dict[str, _Part]:
+    theirs = Q(domain__in=domains)
+    return {
+        "mine": _Part(theirs & _waits_for(person), theirs),
+        "all": _Part(Q(), Q()),
+        "signed": _Part(_is_signed_by(person)),
+    }
+
+
+_VIEWS: dict[str, Promise] = {
+    "mine": gettext_lazy("For you"),
+    "all": gettext_lazy("Everyone"),
+    "signed": gettext_lazy("Signed by you"),
 }
 
 
@@ -103,21 +130,19 @@ def page(request: HttpRequest, person: Person) -> HttpResponse:
         return render(request, "approvals/_pane.html", pane)
     view = _view(request, person)
     now = database_now()
-    ids = view.calls.values_list("pk", flat=True)
-    unknown = in_order(ids.filter(status=S.UNKNOWN).order_by("moved_at")[:_MOST_UNKNOWN])
-    paginator = Paginator(ids.filter(status=S.PENDING).order_by("decide_by_at", "pk"), PER_PAGE)
-    more = len(unknown) == _MOST_UNKNOWN
-    unknown_count = ids.filter(status=S.UNKNOWN).count() if more else len(unknown)
-    vars(paginator)["count"] = view.count - unknown_count  # instead of counting once more
+    unknown = view.unknown.order_by("moved_at").values_list("pk", flat=True)[:_MOST_UNKNOWN]
+    pending = view.pending.order_by("decide_by_at", "pk").values_list("pk", flat=True)
+    paginator = Paginator(pending, PER_PAGE)
+    vars(paginator)["count"] = view.count - view.unknown_count  # instead of counting once more
     pages = paginator.get_page(request.GET.get("page"))
-    pending = in_order(pages.object_list)
+    rows = shown(in_order([*unknown, *pages.object_list]), person, now)
     return render(
         request,
         "approvals/queue.html",
         {
             **pane,
             **_common(person, view, now),
-            "groups": _groups(shown(unknown, person, now), shown(pending, person, now), now),
+            "groups": _groups(rows, now),
             "pages": pages,
             "domains": filters.domains(person, view.filter.domain),
             "agents": filters.agents(person, view.filter.agent),
@@ -140,7 +165,7 @@ def changes(request: HttpRequest, person: Person) -> HttpResponse:
             **_common(person, view, now),
             "rows": shown(found, person, now),
             # Only these belong on the page if they are not there yet.
-            "belonging": set(view.calls.filter(pk__in=ids).values_list("pk", flat=True)),
+            "belonging": set(view.among(ids)),
         },
     )
 
@@ -164,12 +189,16 @@ def shown(calls: Iterable[ToolCall], person: Person, now: datetime) -> list[Show
 
 
 def loaded(calls: QuerySet[ToolCall]) -> QuerySet[ToolCall]:
-    """Return the query with everything a row shows, in a fixed number of queries."""
-    decisions = Decision.objects.select_related("approver")
-    return (
-        calls.select_related("agent", "domain", "upstream", "tool", "owner", "acts_for")
-        .prefetch_related(Prefetch("decisions", queryset=decisions))
-        .defer("result")
+    """Return the query with everything a row shows and no more, in a fixed number of queries."""
+    people = Person.objects.only(*_NAMES)
+    signers = [f"approver__{name}" for name in _NAMES]
+    decisions = Decision.objects.select_related("approver").only("call", "verdict", *signers)
+    # Not joined: many calls have few agents, and each column of a joined row is read for each call.
+    return calls.only(*_SHOWN).prefetch_related(
+        Prefetch("agent", queryset=Agent.objects.only("name")),
+        Prefetch("domain", queryset=Domain.objects.only("name")),
+        Prefetch("acts_for", queryset=people),
+        Prefetch("decisions", queryset=decisions),
     )
 
 
@@ -188,7 +217,9 @@ class _View:
     """What one address of the queue shows."""
 
     filter: Filter
-    calls: QuerySet[ToolCall]
+    seen: QuerySet[ToolCall]  # all that the person sees and the filters leave
+    part: _Part
+    unknown_count: int
     tabs: list[Tab]
     weighed: Weighed
 
@@ -196,31 +227,52 @@ class _View:
     def count(self) -> int:
         return next(tab.count for tab in self.tabs if tab.is_current)
 
+    # Each state apart, as its own index gives the first of them in order.
+    @property
+    def pending(self) -> QuerySet[ToolCall]:
+        return self.seen.filter(self.part.pending, status=S.PENDING)
+
+    @property
+    def unknown(self) -> QuerySet[ToolCall]:
+        if self.part.unknown is None:
+            return self.seen.none()
+        return self.seen.filter(self.part.unknown, status=S.UNKNOWN)
+
+    def among(self, ids: list[UUID]) -> QuerySet[ToolCall, UUID]:
+        return self.seen.filter(self.part.condition, pk__in=ids).values_list("pk", flat=True)
+
 
 def _view(request: HttpRequest, person: Person) -> _View:
+    domains = access.domain_ids_of(person)
     # Who approves nothing has nothing "for you": an auditor begins with everything.
-    usual = "mine" if access.domains_of(person).exists() else "all"
+    usual = "mine" if domains else "all"
     key = request.GET.get("show", usual)
     wanted = Filter.of(request, key if key in _VIEWS else usual)
-    # Every view is a part of everything, so its calls are weighed once for all tabs.
-    weighed = filters.weigh(wanted.risk, wanted.narrow(_everything(person)))
-    views = {
-        key: wanted.narrow(query(person)).filter(weighed.condition)
-        for key, (_, query) in _VIEWS.items()
-    }
-    counts = {key: view.count() for key, view in views.items() if key != "mine" or wanted.is_on}
-    counts.setdefault("mine", count_waiting(person))
+    # Every view is a part of everything: its calls are weighed once, and counted by one query.
+    seen = wanted.narrow(access.visible_to(person))
+    weighed = filters.weigh(wanted.risk, seen.filter(_OPEN))
+    seen = seen.filter(weighed.condition)
+    parts = _parts(person, domains)
+    conditions = {key: part.condition for key, part in parts.items()}
+    counts = seen.filter(_OPEN).aggregate(
+        **{key: Count("pk", filter=condition) for key, condition in conditions.items()},
+        unknown=Count("pk", filter=conditions[wanted.show] & Q(status=S.UNKNOWN)),
+    )
+    if not wanted.is_on:
+        vars(person)["_waiting"] = counts["mine"]
     tabs = [
         Tab(str(label), wanted.showing(key).query(), counts[key], key == wanted.show)
-        for key, (label, _) in _VIEWS.items()
+        for key, label in _VIEWS.items()
     ]
-    return _View(wanted, views[wanted.show], tabs, weighed)
+    return _View(wanted, seen, parts[wanted.show], counts["unknown"], tabs, weighed)
 
 
 def _common(person: Person, view: _View, now: datetime) -> dict[str, object]:
     # Asked decision by decision, newest first; a list of all calls in sight would be long.
     in_sight = Exists(access.visible_to(person).filter(pk=OuterRef("call_id")))
     decisions = Decision.objects.filter(in_sight).select_related("approver", "call")
+    signers = [f"approver__{name}" for name in _NAMES]
+    decisions = decisions.only("verdict", "reason", "at", "call__sentence", *signers)
     return {
         "now": now,
         "show": view.filter.show,
@@ -248,7 +300,9 @@ def _pane(request: HttpRequest, person: Person) -> dict[str, object]:
     return call_page.context(person, call) | {"in_pane": True}
 
 
-def _groups(unknown: list[Shown], pending: list[Shown], now: datetime) -> list[Group]:
+def _groups(rows: list[Shown], now: datetime) -> list[Group]:
+    unknown = [row for row in rows if row.call.status == S.UNKNOWN]
+    pending = [row for row in rows if row.call.status != S.UNKNOWN]
     groups = [Group(gettext("Outcome unknown: say what happened"), unknown)]
     since = timedelta.min
     for until, heading in _WITHIN:

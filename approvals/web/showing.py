@@ -158,6 +158,11 @@ class Shown:
         return sum(slot.decision is not None for slot in self.slots)
 
     @property
+    def signers(self) -> tuple[str, ...]:
+        """Return what each signer's stroke is drawn from; empty where a signature is missing."""
+        return tuple(slot.digest if slot.decision else "" for slot in self.slots)
+
+    @property
     def missing(self) -> int:
         """Return how many signatures the rule still asks for."""
         return len(self.slots) - self.signed

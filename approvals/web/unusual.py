@@ -7,7 +7,7 @@ from datetime import datetime
 from urllib.parse import urlencode
 
 from django.db.models import Exists, OuterRef
-from django.db.models.functions import Length
+from django.db.models.functions import Coalesce, Length
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -84,14 +84,14 @@ def of(person: Person, call: ToolCall, rows: tuple[wording.Row, ...]) -> Looked:
 def _earlier(person: Person, call: ToolCall) -> tuple[tuple[wording.Earlier, ...], datetime]:
     """Return the calls to compare with, and since when they are all there are."""
     since = call.created_at - wording.PERIOD
-    # By time alone, which an index serves whatever the share of the tool: the newest of its calls
-    # would otherwise be sorted out of all it ever had.
-    before = ToolCall.objects.filter(created_at__lt=call.created_at, created_at__gte=since)
-    fields = before.order_by("-created_at").values_list("pk", "tool_id", "created_at")
-    newest = list(fields[:_MOST_LOOKED_AT])
-    ours = [(pk, at) for pk, tool, at in newest if tool == call.tool_id]
-    if len(newest) == _MOST_LOOKED_AT:
-        since = newest[-1][2]
+    before = ToolCall.objects.filter(created_at__lt=call.created_at).order_by("-created_at")
+    times = before.filter(created_at__gte=since).values_list("created_at", flat=True)
+    since = next(iter(times[_MOST_LOOKED_AT - 1 : _MOST_LOOKED_AT]), since)
+    # By time alone, from one index, whatever the share of the tool: an expression is in no other,
+    # and the newest of its calls would be sorted out of all it ever had.
+    same = before.alias(of_tool=Coalesce("tool_id", "tool_id")).filter(of_tool=call.tool_id)
+    fields = same.filter(created_at__gte=since).values_list("pk", "created_at")
+    ours = list(fields[: _MOST_CALLS + 1])
     if len(ours) > _MOST_CALLS:
         since = ours[_MOST_CALLS - 1][1]
     wanted = [pk for pk, _ in ours[:_MOST_CALLS]]

@@ -62,6 +62,24 @@ def test_what_i_signed_waits_for_others_and_no_longer_for_me(world, held_call):
     assert shown_ids(visitor(world.cy).get("/?show=mine")) == [str(call.pk)]
 
 
+@pytest.mark.parametrize("name", ["bo", "cy", "ann", "dee", "aud", "eve"])
+@pytest.mark.parametrize("query", ["", "&agent=support", "&risk=low"])
+def test_the_number_on_a_tab_is_that_of_the_calls_behind_it(world, held_call, name, query):
+    held_call(arguments={"amount": 1})
+    held_call(S.UNKNOWN, arguments={"amount": 2})
+    held_call(S.SUCCEEDED, arguments={"amount": 3})
+    for signer in ("bo", "cy"):
+        call = held_call(arguments={"by": signer}, quorum=2)
+        decider = getattr(world, signer)
+        lifecycle.decide(call.pk, decider=decider, verdict="approve", binding=call.binding)
+    client = visitor(getattr(world, name))
+
+    pages = [client.get(f"/?show={view}{query}") for view in ("mine", "all", "signed")]
+
+    for page in pages:
+        assert [tab.count for tab in page.context["tabs"]] == [len(shown_ids(one)) for one in pages]
+
+
 def test_the_owner_of_an_agent_sees_its_call_but_is_not_asked_to_approve_it(world, held_call):
     call = held_call()
     Domain.objects.get().approver_groups.get().people.add(world.ann)

@@ -184,7 +184,8 @@ def test_a_longer_history_needs_no_more_queries_and_no_more_rows(
         assert client.get(page_of(call)).status_code == 200
 
     assert len(captured) == short
-    assert len([query for query in captured if "LIMIT 30" in query["sql"]]) == 1
+    for bound in ("LIMIT 1 OFFSET 29", "LIMIT 16"):
+        assert len([query for query in captured if bound in query["sql"]]) == 1
     [line] = said(world.bo, call)
     assert "over 15 calls, and its largest in 21 days" in line
 
