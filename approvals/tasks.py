@@ -93,6 +93,8 @@ def _wake(now: datetime) -> None:
         Q(not_before=None) | Q(not_before__lte=now), status=S.APPROVED, run_by_at__gt=now,
         moved_at__lte=now - timedelta(seconds=1), upstream=OuterRef("pk"),
     )  # fmt: skip
+    # In the order of an index that begins with the upstream: any other would scan all that wait.
+    ready = ready.order_by("agent_id", "moved_at")
     upstreams = Upstream.objects.annotate(woken=Subquery(ready.values("pk")[:1]))
     woken: dict[str, list[UUID]] = {}
     for name, call_id in upstreams.exclude(woken=None).values_list("domain__name", "woken"):

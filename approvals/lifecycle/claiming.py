@@ -32,7 +32,7 @@ def claim_next(upstream_id: int, *, worker: str) -> Claim | None:
         Conflict: the call moved on meanwhile; another may be ready.
     """
     # A look without a lock first: most workers are woken for what another has claimed already.
-    if not _ready(upstream_id).exists() or _is_full(upstream_id):
+    if _ready(upstream_id).first() is None or _is_full(upstream_id):
         return None
     chosen: ToolCall | None = None
     try:
@@ -54,13 +54,15 @@ def claim_next(upstream_id: int, *, worker: str) -> Claim | None:
 
 
 def _ready(upstream_id: int) -> QuerySet[ToolCall]:
+    """Return what can be claimed, in the order of call_of_upstream: without one, all is scanned."""
     now = database_now()
-    return ToolCall.objects.filter(
+    ready = ToolCall.objects.filter(
         Q(not_before=None) | Q(not_before__lte=now),
         upstream=upstream_id,
         status=S.APPROVED,
         run_by_at__gt=now,
     )
+    return ready.order_by("agent_id", "moved_at").only("agent_id")
 
 
 def _is_full(upstream_id: int) -> bool:
@@ -79,7 +81,7 @@ def _locked_turn(upstream_id: int) -> int | None:
 
 def _next(upstream_id: int, *, after: int) -> ToolCall | None:
     """Return the oldest ready call of the next agent that has one; by ids, round and round."""
-    ready = _ready(upstream_id).order_by("agent_id", "moved_at").only("agent_id")
+    ready = _ready(upstream_id)
     return ready.filter(agent__gt=after).first() or ready.filter(agent__lte=after).first()
 
 
