@@ -8,21 +8,20 @@ from uuid import UUID
 from celery import current_app, shared_task
 from django.conf import settings
 from django.db import OperationalError
-from django.db.models import F, Q, QuerySet, Window
-from django.db.models.functions import RowNumber
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from kombu.exceptions import OperationalError as BrokerError
 
 from approvals import events, lifecycle, observations
 from approvals.administration import catalog
 from approvals.errors import Conflict
-from approvals.models import AuditEvent, Domain, Heartbeat, ToolCall, database_now
+from approvals.models import AuditEvent, Heartbeat, ToolCall, Upstream, database_now
 
 log = logging.getLogger(__name__)
 
 S = ToolCall.Status
 SWEEP = "sweep"  # the heartbeat's name
 _AT_ONCE = 200  # rows of one kind in one round; the next round is a second away
-_WAKES_PER_DOMAIN = 50
+_LONGEST_QUEUE = 50  # messages of one domain; more would only wait for a worker that is dead
 _BROKER_SECONDS = 1  # to reach it; a broker that is down must not hold up the sweep
 
 
@@ -85,44 +84,37 @@ def _lose(call_id: UUID) -> None:
 
 
 def _wake(now: datetime) -> None:
-    """Ask workers for approved calls whose message was lost; a few, and only to a short queue."""
-    ready = ToolCall.objects.filter(
-        Q(not_before=None) | Q(not_before__lte=now), status=S.APPROVED, run_by_at__gt=now
-    )
+    """Ask workers for approved calls whose message was lost, and only over a short queue.
+
+    One call of each upstream: whoever is woken takes on everything that is ready there, in turn.
+    """
     # One second's grace: a call approved just now has its own message under way.
-    ready = ready.filter(moved_at__lte=now - timedelta(seconds=1))
-    domains = list(Domain.objects.filter(pk__in=ready.values("domain_id")))
-    if not domains:
+    ready = ToolCall.objects.filter(
+        Q(not_before=None) | Q(not_before__lte=now), status=S.APPROVED, run_by_at__gt=now,
+        moved_at__lte=now - timedelta(seconds=1), upstream=OuterRef("pk"),
+    )  # fmt: skip
+    # In the order of an index that begins with the upstream: any other would scan all that wait.
+    ready = ready.order_by("agent_id", "moved_at")
+    upstreams = Upstream.objects.annotate(woken=Subquery(ready.values("pk")[:1]))
+    woken: dict[str, list[UUID]] = {}
+    for name, call_id in upstreams.exclude(woken=None).values_list("domain__name", "woken"):
+        woken.setdefault(name, []).append(call_id)
+    if not woken:
         return
     with current_app.connection_for_read() as broker:
         unreachable: tuple[type[BaseException], ...] = (BrokerError, *broker.connection_errors)
         try:
             broker.ensure_connection(max_retries=1, timeout=_BROKER_SECONDS)
-            room = {
-                domain: _WAKES_PER_DOMAIN
-                - events.messages_waiting(events.release_queue(domain.name), broker)
-                for domain in domains
+            waiting = {
+                name: events.messages_waiting(events.release_queue(name), broker) for name in woken
             }
         except unreachable as error:
             log.warning("Releases were not woken (%s); the next sweep tries again.", error)
             return
-    for domain in domains:
-        for call_id in _in_turn(ready.filter(domain=domain))[: max(0, room[domain])]:
-            events.wake_release(call_id, domain.name)
-
-
-def _in_turn(ready: QuerySet[ToolCall]) -> QuerySet[ToolCall, UUID]:
-    """Return ready calls, of each agent at each upstream the oldest first, then the second.
-
-    By age alone, an agent with many calls or an upstream that is down would keep others from being
-    woken at all.
-    """
-    turn = Window(
-        RowNumber(),
-        partition_by=[F("upstream_id"), F("agent_id")],
-        order_by=[F("moved_at").asc(), F("pk").asc()],
-    )
-    return ready.annotate(turn=turn).order_by("turn", "moved_at").values_list("pk", flat=True)
+    for name, call_ids in woken.items():
+        if waiting[name] < _LONGEST_QUEUE:
+            for call_id in call_ids:
+                events.wake_release(call_id, name)
 
 
 class _Published:

@@ -12,7 +12,17 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import crowds, holding, machine, pages, reads, report
+from benchmarks import (
+    crowds,
+    flooding,
+    holding,
+    machine,
+    pages,
+    reads,
+    report,
+    restarting,
+    returning,
+)
 from benchmarks.goals import Figure
 from benchmarks.places import QUICK, Outcome, Size
 
@@ -21,6 +31,9 @@ PARTS: dict[str, Callable[[Path, Size], Outcome]] = {
     "latencies": holding.run,
     "submits": crowds.submits,
     "held": crowds.held,
+    "flood": flooding.run,
+    "reconnects": returning.run,
+    "restart": restarting.run,
     "pages": pages.run,
 }
 

@@ -2,47 +2,47 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks import report
-from benchmarks.goals import POSTGRES, SQLITE, Figure
+from benchmarks.goals import Figure
 from benchmarks.holding import hold, refund
-from benchmarks.places import RAISED, Outcome, Size, allow_open_files, installed, missing
-from benchmarks.raw import Connection
+from benchmarks.places import (
+    Outcome,
+    Size,
+    allow_open_files,
+    installed,
+    on_both,
+    raised,
+    resident_megabytes,
+)
+from benchmarks.raw import Connection, ticket_of
 from tests.support.running import Installation, until
 
 _CALLERS = 16
 _AT_ONCE = 64  # requests on their way; a whole crowd at once would only measure time-outs
 _SPARE_FILES = 1_000
-_LONGEST_GRACE = 600  # seconds a request may be held open; all have to be there by then
-
-_Measure = Callable[[Path, str, Size], tuple[list[Figure], object]]
+_LONGEST_GRACE = 600  # seconds a request may be held open; who waits longer gets a ticket
+_PAGES = 40
+_HANDS = 4
+_REASON = "Too many of them."
+_REJECTED = _REASON.encode()  # word for word in the answer
 
 
 def submits(folder: Path, size: Size) -> Outcome:
     """Measure how fast calls are held."""
-    return _on_both(_submits, folder, size)
+    return on_both(_submits, folder, size)
 
 
 def held(folder: Path, size: Size) -> Outcome:
-    """Measure what held requests cost in memory."""
-    raised = ", ".join(f"{name}={value}" for name, value in RAISED.items())
-    found = _on_both(_held, folder, size)
-    note = f"{size.held} calls were held at once; caps raised for that: {raised}."
+    """Measure what held requests cost in memory and on the queue page, and answer them all."""
+    found = on_both(_held, folder, size)
+    note = f"{size.held} calls were held at once; caps raised for that: {raised()}."
     return Outcome(found.figures, found.details, [*found.notes, note])
-
-
-def _on_both(measure: _Measure, folder: Path, size: Size) -> Outcome:
-    figures, details, notes = list[Figure](), dict[str, object](), list[str]()
-    for place in (SQLITE, POSTGRES):
-        if why := missing(place):
-            notes.append(f"Nothing on {place}: {why}.")
-            continue
-        found, details[place] = measure(folder / place.lower(), place, size)
-        figures += found
-    return Outcome(figures, details, notes)
 
 
 def _submits(folder: Path, place: str, size: Size) -> tuple[list[Figure], object]:
@@ -78,30 +78,74 @@ def _held(folder: Path, place: str, size: Size) -> tuple[list[Figure], object]:
     allow_open_files(size.held + _SPARE_FILES)
     with installed(folder, place, grace_seconds=_LONGEST_GRACE) as installation:
         before = resident_megabytes(installation)
-        began = time.perf_counter()
-        after = asyncio.run(hold_many(installation, size.held))
-        took = round(time.perf_counter() - began, 1)
-    details = {"idle_mb": before, "held_mb": after, "held": size.held, "seconds": took}
-    return [Figure("memory", place, after)], details
+        crowd = asyncio.run(hold_many(installation, size.held))
+    took = report.milliseconds(crowd.pages)
+    figures = [
+        Figure("memory", place, crowd.megabytes),
+        Figure("queue_of_held", place, took["p95"]),
+        Figure("held_answered", place, round(100 * crowd.answered / size.held, 2)),
+    ]
+    return figures, {"idle_mb": before, "queue_ms": took, **asdict(crowd)}
 
 
-async def hold_many(installation: Installation, calls: int) -> float:
-    """Hold that many requests open at once; return the process's memory then, in MB."""
-    waiting = set[asyncio.Task[bytes]]()
+@dataclass
+class Crowd:
+    """What came of many requests that were held open at once.
+
+    Attributes:
+        megabytes: the process's resident memory while all were held.
+        pages: seconds of each queue page then.
+        tickets: how many were held for so long that they got a ticket, and asked again with it.
+        answered: how many heard, at once or then, what a person had decided.
+        hold_seconds: until all were held.
+        answer_seconds: from the first decision to the last answer.
+    """
+
+    megabytes: float
+    pages: list[float]
+    tickets: int
+    answered: int
+    hold_seconds: float
+    answer_seconds: float
+
+
+async def hold_many(installation: Installation, calls: int) -> Crowd:
+    """Hold that many requests open at once, look at the queue, then reject and hear them all."""
+    began = time.perf_counter()
+    waiting, connections = set[asyncio.Task[bytes]](), list[Connection]()
     for begin in range(0, calls, _AT_ONCE):
         numbers = range(begin, min(begin + _AT_ONCE, calls))
         for number in numbers:
             connection = await Connection(f"{installation.url}/mcp", installation.key).open()
+            connections.append(connection)
             waiting.add(asyncio.create_task(connection.call("billing__refund", refund(number))))
         are_held = partial(_holds, installation, numbers.stop)
         await asyncio.to_thread(until, are_held, f"{numbers.stop} calls held", 120)
+    took = time.perf_counter() - began
     megabytes = resident_megabytes(installation)
-    ended = [task for task in waiting if task.done()]
-    for task in waiting:
-        task.cancel()
-    if ended:
+    pages = await asyncio.to_thread(_queue_pages, installation)
+    if ended := [task for task in waiting if task.done()]:
         raise RuntimeError(f"{len(ended)} of {calls} requests were not held")
-    return megabytes
+    began = time.perf_counter()
+    rejecting = asyncio.create_task(asyncio.to_thread(_reject_all, installation))
+    answers = await asyncio.gather(*waiting)
+    await rejecting
+    tickets = [ticket_of(answer) for answer in answers if b"HELD" in answer]
+    answers += [await ask_again(installation, ticket) for ticket in tickets]
+    answered = sum(_REJECTED in answer for answer in answers)
+    answering = time.perf_counter() - began
+    for connection in connections:
+        connection.close()
+    await asyncio.sleep(0)
+    return Crowd(megabytes, pages, len(tickets), answered, took, answering)
+
+
+async def ask_again(installation: Installation, ticket: str) -> bytes:
+    """Return what an agent hears of a ticket."""
+    connection = await Connection(f"{installation.url}/mcp", installation.key).open()
+    answer = await connection.call("approval_status", {"ticket": ticket})
+    connection.close()
+    return answer
 
 
 def _holds(installation: Installation, wanted: int) -> bool:
@@ -109,11 +153,30 @@ def _holds(installation: Installation, wanted: int) -> bool:
     return bool(installation.stored("toolcall", "count(*)")[0][0] >= wanted)
 
 
-def resident_megabytes(installation: Installation) -> float:
-    """Return the resident memory of the `up` process itself, in MB."""
-    popen = installation.process.popen
-    if popen is None:
-        raise RuntimeError("it does not run")
-    status = Path(f"/proc/{popen.pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-    return round(int(line.split()[1]) / 1024, 1)
+def _queue_pages(installation: Installation) -> list[float]:
+    """Return the seconds of each of some requests for the queue; the first does not count."""
+    bo, took = installation.person("bo"), []
+    for _ in range(_PAGES + 1):
+        began = time.perf_counter()
+        answer = bo.http.get("/")
+        took.append(time.perf_counter() - began)
+        if answer.status_code != 200:
+            raise RuntimeError(f"the queue answered {answer.status_code}")
+    return took[1:]
+
+
+def _reject_all(installation: Installation) -> None:
+    """Reject every pending call, as one person with a few hands."""
+    bo = installation.person("bo")
+
+    def reject(call: dict[str, Any]) -> None:
+        answer = bo.post(
+            f"calls/{call['id']}/decisions/", verdict="reject", binding=call["binding"],
+            reason=_REASON,
+        )  # fmt: skip
+        if not answer.is_success:
+            raise RuntimeError(f"{answer.status_code}: {answer.text[:300]}")
+
+    with ThreadPoolExecutor(_HANDS) as hands:
+        while pending := bo.get("calls/", status="pending", page_size="100")["results"]:
+            list(hands.map(reject, pending))

@@ -4,12 +4,12 @@ import os
 import resource
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.goals import REDIS, SQLITE, Figure
+from benchmarks.goals import POSTGRES, REDIS, SQLITE, Figure
 from tests.support import services
 from tests.support.running import Installation, Process, free_port, postgres_database, until
 
@@ -19,7 +19,17 @@ RAISED = {
     "PENDING_PER_DOMAIN": "50000",
     "SUBMITS_PER_SECOND": "100000",
     "SUBMITS_BURST": "100000",
+    "PENDING_IN_ALL": "50000",
+    "RUN_WITHIN_SECONDS": "14400",  # to fill and to drain takes longer than ten minutes
 }
+
+
+BILLING = {"billing": ("refund:write", "get_customer:read")}
+
+
+def raised() -> str:
+    """Return the raised caps in words."""
+    return ", ".join(f"{name}={value}" for name, value in RAISED.items())
 
 
 @dataclass(frozen=True)
@@ -31,11 +41,19 @@ class Size:
     latencies: int = 40
     submits: int = 1_000
     held: int = 10_000
+    sockets: int = 500
+    approved: int = 10_000  # as many are pending beside them
+    flooders: int = 128  # connections of the agent that floods
+    blocks: int = 6  # of reads beside a flood, and as many beside calm
+    beside: int = 50  # reads of each of the others in a block
     pending: int = 10_000
     settled: int = 100_000
 
 
-QUICK = Size(rounds=1, reads=64, latencies=2, submits=32, held=20, pending=50, settled=200)
+QUICK = Size(
+    rounds=1, reads=64, latencies=2, submits=32, held=20, pending=50, settled=200, sockets=12,
+    approved=12, flooders=24, blocks=1, beside=5,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,16 @@ def installed(
     folder: Path, place: str, *, grace_seconds: int = 1, **settings: str
 ) -> Iterator[Installation]:
     """Yield a running installation with the billing example, on databases of its own."""
+    populated = {"grace_seconds": grace_seconds}
+    with prepared(folder, place, populated, **settings) as ready, ready.running() as installation:
+        yield installation
+
+
+@contextmanager
+def prepared(
+    folder: Path, place: str, populated: Mapping[str, object], **settings: str
+) -> Iterator[Installation]:
+    """Yield the same before it runs, populated as `tests.support.populate` says."""
     folder.mkdir(parents=True)
     with ExitStack() as stack:
         name = f"benchmark_{os.getpid()}_{folder.name}"
@@ -68,8 +96,9 @@ def installed(
         url = stack.enter_context(database)
         broker = {"REDIS_URL": stack.enter_context(_redis(folder))} if place == REDIS else {}
         installation = Installation(folder / "data", url, settings=RAISED | broker | settings)
-        installation.populate(examples={"billing": ("refund:write",)}, grace_seconds=grace_seconds)
-        yield stack.enter_context(installation.running())
+        installation.populate(**{"examples": BILLING, **populated})
+        stack.callback(installation.close)
+        yield installation
 
 
 @contextmanager
@@ -105,3 +134,38 @@ def allow_open_files(wanted: int) -> None:
         raise RuntimeError(f"{wanted} open files are needed; `ulimit -Hn` allows {hard}")
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def on_both(
+    measure: Callable[[Path, str, Size], tuple[list[Figure], object]], folder: Path, size: Size
+) -> Outcome:
+    """Measure on SQLite and on PostgreSQL, each in a folder of its own."""
+    figures, details, notes = list[Figure](), dict[str, object](), list[str]()
+    for place in (SQLITE, POSTGRES):
+        if why := missing(place):
+            notes.append(f"Nothing on {place}: {why}.")
+            continue
+        found, details[place] = measure(folder / place.lower(), place, size)
+        figures += found
+    return Outcome(figures, details, notes)
+
+
+def resident_megabytes(installation: Installation) -> float:
+    """Return the resident memory of the `up` process itself, in MB."""
+    status = Path(f"/proc/{_process_id(installation)}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    return round(int(line.split()[1]) / 1024, 1)
+
+
+def cpu_seconds(installation: Installation) -> float:
+    """Return the CPU time the `up` process has used: what a shared machine does not change."""
+    stat = Path(f"/proc/{_process_id(installation)}/stat").read_text()
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return round((int(user) + int(system)) / os.sysconf("SC_CLK_TCK"), 2)
+
+
+def _process_id(installation: Installation) -> int:
+    popen = installation.process.popen
+    if popen is None:
+        raise RuntimeError("it does not run")
+    return popen.pid

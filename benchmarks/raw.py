@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 VERSION = "2026-07-28"
@@ -59,8 +60,19 @@ class Connection:
     async def task(self, tool: str, arguments: dict[str, object]) -> str:
         """Ask for a tool that is held, as a client that knows tasks; return the task's id."""
         body = await self.call(tool, arguments, **_TASKS_DECLARED)
-        text = next((line[5:] for line in body.splitlines() if line.startswith(b"data:")), body)
-        return str(json.loads(text)["result"]["taskId"])
+        return str(message_of(body)["result"]["taskId"])
+
+    async def page(self, path: str, cookie: str) -> str:
+        """Return a page as a browser gets it that sends this Cookie header.
+
+        Raises:
+            RuntimeError: the answer is not HTTP 200.
+        """
+        self._writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
+            f"Cookie: {cookie}\r\nAccept: text/html\r\n\r\n".encode()
+        )
+        return (await self._answer()).decode()
 
     async def _answer(self) -> bytes:
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
@@ -80,3 +92,14 @@ class Connection:
             parts.append(await self._reader.readexactly(size + 2))
             if size == 0:
                 return b"".join(part[:-2] for part in parts)
+
+
+def message_of(body: bytes) -> dict[str, Any]:
+    """Return the JSON-RPC message of an answer, whether it is a stream of events or plain JSON."""
+    events = [line[5:] for line in body.splitlines() if line.startswith(b"data:")]
+    return cast("dict[str, Any]", json.loads(events[-1] if events else body))
+
+
+def ticket_of(body: bytes) -> str:
+    """Return the ticket that an answer brings in place of a result."""
+    return str(message_of(body)["result"]["structuredContent"]["ticket"])

@@ -133,7 +133,7 @@ def _limits() -> str:
 
 
 def _unreasonable() -> Iterator[str]:
-    for name in ("SUBMITS_PER_SECOND", "REQUESTS_PER_SECOND"):
+    for name in ("SUBMITS_PER_SECOND", "REQUESTS_PER_SECOND", "READS_PER_AGENT"):
         if getattr(settings, name) <= 0:
             yield f"{name}=0 is no limit."
     for name in ("PENDING_PER_AGENT", "PENDING_PER_DOMAIN", "PENDING_IN_ALL"):

@@ -262,6 +262,7 @@ PENDING_IN_ALL = env.number("PENDING_IN_ALL", 20_000)
 SUBMITS_PER_SECOND = env.number("SUBMITS_PER_SECOND", 10)
 SUBMITS_BURST = env.number("SUBMITS_BURST", 50)
 REQUESTS_PER_SECOND = env.number("REQUESTS_PER_SECOND", 2_000)  # per key, at the door
+READS_PER_AGENT = env.number("READS_PER_AGENT", 16)  # in work at once in one process; 0: no limit
 UPSTREAM_TIMEOUT_SECONDS = env.number("UPSTREAM_TIMEOUT_SECONDS", 30)
 ANSWER_GRACE_SECONDS = env.number("ANSWER_GRACE_SECONDS", 5)  # after the time-out, before unknown
 RELEASES_PER_UPSTREAM = env.number("RELEASES_PER_UPSTREAM", 8)

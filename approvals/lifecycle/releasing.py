@@ -41,16 +41,20 @@ class Claim:
 
 @transaction.atomic(durable=True)
 def claim(call_id: UUID, *, worker: str) -> Claim:
-    """Lease an approved call to one worker.
+    """Lease an approved call to one worker, whoever's turn it is.
 
     Raises:
         Conflict: it is not approved, is parked, is due to expire, or another worker has it.
     """
-    call, now = locked(call_id), database_now()
+    return leased(locked(call_id), worker)
+
+
+def leased(call: ToolCall, worker: str) -> Claim:
+    now = database_now()
     if now >= call.run_by_at:
-        raise CallExpired(call_id=call_id)
+        raise CallExpired(call_id=call.pk)
     if call.not_before is not None and now < call.not_before:
-        raise Conflict("The call is parked for a while.", call_id=call_id)
+        raise Conflict("The call is parked for a while.", call_id=call.pk)
     call = move(
         call,
         S.CLAIMED,

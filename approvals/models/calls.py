@@ -119,6 +119,10 @@ class ToolCall(models.Model):
             models.Index(fields=["status", "decide_by_at"], name="call_sweep"),
             # The queue and the history of one domain; caps per domain.
             models.Index(fields=["domain", "status", "-created_at"], name="call_of_domain"),
+            # What is at an upstream; whose call goes there next, and which of theirs.
+            models.Index(
+                fields=["upstream", "status", "agent", "moved_at"], name="call_of_upstream"
+            ),
             # Caps per agent; an agent's calls.
             models.Index(fields=["agent", "status"], name="call_of_agent"),
             # How many wait for somebody, in every view of the queue: read from the index alone.

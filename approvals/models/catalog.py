@@ -71,6 +71,8 @@ class Upstream(models.Model):
     list_error = models.CharField(max_length=500, blank=True)  # why the last one failed
     dropped_tools = models.JSONField(default=list)  # [{"name", "why"}] refused from the last list
     server_info = models.JSONField(default=dict)  # what the server says of itself; untrusted
+    # Whose call was claimed last, by id; the next agent has the next turn. Of no other meaning.
+    turn_of = models.BigIntegerField(default=0, db_default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

@@ -18,6 +18,7 @@ from mcp_bridge.agents import bodies
 from mcp_bridge.agents.bodies import App, Message, Receive, Refused, Scope, Send
 from mcp_bridge.agents.identity import Caller, KeyVerifier, signed_in
 from mcp_bridge.agents.limits import Buckets
+from mcp_bridge.agents.places import Places
 from mcp_bridge.snapshot import EVERYWHERE
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Door:
         self._streaming = streaming
         self._plain = plain
         self._requests = Buckets(settings.REQUESTS_PER_SECOND, settings.REQUESTS_PER_SECOND)
+        self._reads = Places(settings.READS_PER_AGENT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request whose path begins with /mcp."""
@@ -79,11 +81,17 @@ class Door:
             return
         passage.message, passage.refusal = body.message, body.refusal
         scope[PASSAGE] = passage
-        app = self._plain if _is_passing_read(passage) else self._streaming
         if passage.message.get("method") == "initialize":
             send = _opening_session(send)
         with signed_in(caller):
-            await app(scope, _replaying(body.raw, receive), send)
+            if not _is_passing_read(passage):
+                await self._streaming(scope, _replaying(body.raw, receive), send)
+                return
+            try:
+                async with self._reads.taken(caller.agent.id):
+                    await self._plain(scope, _replaying(body.raw, receive), send)
+            except RateLimited as error:
+                await _answer(send, Refused(429, error))
 
     async def _caller(self, scope: Scope) -> Caller | None:
         authorization = bodies.header(scope, b"authorization")

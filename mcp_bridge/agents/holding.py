@@ -67,16 +67,23 @@ async def follow(
     """Wait until a call is answered or patience is over, and return how it stands."""
 
     async def tick(waited: float) -> None:
-        # Does nothing where the request carries no progress token.
         message = f"Waiting for a person to decide ({waited:.0f} s)."
         await ctx.session.report_progress(round(waited, 3), None, message)
 
     try:
-        call = await parts.room.answered(call_id, patience_seconds, tick)
+        call = await parts.room.answered(
+            call_id, patience_seconds, tick if _wants_progress(ctx) else None
+        )
     except asyncio.CancelledError:
         in_background(observations.agent_left, call_id)
         raise
     return await delivered(call, joined=joined)
+
+
+def _wants_progress(ctx: Context) -> bool:
+    """Return whether to tell it of progress; ten thousand that do not need not be woken for it."""
+    meta = (ctx.params or {}).get("_meta")
+    return isinstance(meta, Mapping) and "progressToken" in meta
 
 
 async def delivered(call: ToolCall, *, joined: bool = False) -> Result:

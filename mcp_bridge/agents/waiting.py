@@ -6,8 +6,10 @@ few seconds one query looks at all calls waited for, in case a hint was lost.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +24,8 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN_SECONDS = 3.0
 TICK_SECONDS = 5.0
 _RETRY_SECONDS = 1.0
-_IDS_PER_QUERY = 10_000
+_FEW = 500  # ids in a query
+_OVERLAP = timedelta(minutes=2)  # for clocks that differ, and for what was committed late
 
 Tick = Callable[[float], Awaitable[None]]
 Handler = Callable[[dict[str, Any]], Awaitable[None]]
@@ -83,12 +86,15 @@ class WaitingRoom:
 
     async def look_again(self) -> None:
         """Look at every call waited for, every few seconds, in one query; until cancelled."""
+        since: datetime | None = None
         while True:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
             if not self._waiting:
                 continue
+            began = datetime.now(UTC)
             try:
-                self._wake(await in_database(answered_among, list(self._waiting)))
+                self._wake(await in_database(answered_among, list(self._waiting), since))
+                since = began
             except Exception as error:  # noqa: BLE001 - the next look is seconds away
                 log.warning("Waiting calls could not be looked at: %s", error)
 
@@ -124,9 +130,10 @@ class WaitingRoom:
 async def _news_or_end(news: asyncio.Event, span: tuple[float, float], tick: Tick | None) -> None:
     """Return at news or when the time is over; tick meanwhile."""
     began, until = span
+    longest = TICK_SECONDS if tick is not None else math.inf
     while (now := time.monotonic()) < until:
         try:
-            async with asyncio.timeout(min(TICK_SECONDS, until - now)):
+            async with asyncio.timeout(min(longest, until - now)):
                 await news.wait()
                 return
         except TimeoutError:
@@ -139,10 +146,16 @@ def read_call(call_id: UUID) -> ToolCall:
     return ToolCall.objects.select_related("agent", "domain", "upstream", "tool").get(pk=call_id)
 
 
-def answered_among(call_ids: list[UUID]) -> list[UUID]:
-    """Return which of these calls are answered by now. Synchronous."""
-    found: list[UUID] = []
-    for start in range(0, len(call_ids), _IDS_PER_QUERY):
-        some = ToolCall.objects.filter(pk__in=call_ids[start : start + _IDS_PER_QUERY])
-        found += some.filter(status__in=lifecycle.ANSWERED).values_list("pk", flat=True)
-    return found
+def answered_among(call_ids: list[UUID], since: datetime | None = None) -> list[UUID]:
+    """Return which of these calls are answered by now. Synchronous.
+
+    Args:
+        since: when they, or those of them that were waited for then, were last looked at.
+    """
+    answered = ToolCall.objects.filter(status__in=lifecycle.ANSWERED)
+    if since is None or len(call_ids) <= _FEW:
+        return list(answered.filter(pk__in=call_ids).values_list("pk", flat=True))
+    # Ten thousand ids cost more to ask for than what was answered meanwhile costs to read. Whoever
+    # came later has read its own row.
+    lately = answered.filter(moved_at__gte=since - _OVERLAP).values_list("pk", flat=True)
+    return list(set(call_ids).intersection(lately))

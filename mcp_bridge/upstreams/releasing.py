@@ -7,6 +7,7 @@ committed, and only after that a byte leaves, once. Every step's truth is the ca
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from django.db import Error as DatabaseTrouble  # whatever a database's driver m
 
 from approvals import bindings, failpoints, lifecycle
 from approvals.errors import ApprovalsError, Conflict, NotFound
-from approvals.models import ToolCall
+from approvals.models import ToolCall, Upstream
 from approvals.outcomes import UNKNOWN, Outcome
 from mcp_bridge.threads import in_database
 from mcp_bridge.upstreams import catalog
@@ -27,13 +28,11 @@ from mcp_bridge.upstreams.connections import Connection
 from mcp_bridge.upstreams.opened import Open
 from mcp_bridge.upstreams.sending import Sending, parameters
 from mcp_bridge.upstreams.sessions import Sessions
-from mcp_bridge.upstreams.slots import Line
 from mcp_bridge.upstreams.targets import WRITE
 
 log = logging.getLogger(__name__)
 
 LATE_SECONDS = 600.0  # how long the answer of a call that became unknown is still listened for
-_LONGEST_LINE = 100  # of one agent, before one upstream; the sweep wakes the rest again
 _NOT_SENT = ToolCall.Failure.NOT_SENT
 _TAKEN_AWAY = "The upstream server was taken away after the call was made."
 _PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # while the database is away
@@ -62,23 +61,19 @@ class Releases:
         self.sessions = Sessions(WRITE)
         self._worker = worker
         self._may_claim = may_claim
-        self._lines: dict[int, Line] = {}
+        self._busy: Counter[int] = Counter()  # calls this process has at each upstream
         self._breakers: dict[int, Breaker] = {}
-        self._in_line: set[UUID] = set()
         self._late: set[asyncio.Task[None]] = set()
 
     async def release(self, call_id: UUID) -> None:
-        """Release one approved call, at most once; return when it is recorded how that ended.
+        """Release what is ready at a call's upstream, in turn; return when nothing is left to do.
 
-        Safe to call twice, late, or for a call that needs no release.
+        Safe to call twice, late, or for a call that needs no release. Each call is released at
+        most once, and the one that was named is not always the one whose turn it is.
         """
-        if call_id in self._in_line:
-            return
-        self._in_line.add(call_id)
-        try:
-            await self._release(call_id)
-        finally:
-            self._in_line.discard(call_id)
+        call = await in_database(_approved, call_id)
+        if call is not None and self._has_room(call.upstream_id):
+            await self._work_off(call.upstream)
 
     async def refresh(self, upstream_id: int) -> None:
         """Read an upstream's list again with this worker's credentials.
@@ -95,29 +90,54 @@ class Releases:
             task.cancel()
         await self.sessions.close()
 
-    async def _release(self, call_id: UUID) -> None:
-        call = await in_database(_approved, call_id)
-        if call is None:
-            return
-        line = self._lines.setdefault(call.upstream_id, Line(settings.RELEASES_PER_UPSTREAM))
-        breaker = self._breakers.setdefault(call.upstream_id, Breaker(settings.BREAKER_FAILURES))
-        # Counted by agent: a line that one has filled must not turn another's call away.
-        if line.waiting_of(call.agent_id) >= _LONGEST_LINE or not breaker.may_claim():
-            return
-        # The place comes first: a claim's lease must not run out in a line.
-        async with line.place(call.agent_id):
+    def _has_room(self, upstream_id: int) -> bool:
+        """Tell whether this process alone has not filled the upstream; the database counts all."""
+        return self._busy[upstream_id] < settings.RELEASES_PER_UPSTREAM
+
+    async def _work_off(self, upstream: Upstream) -> None:
+        """Claim and carry out, as many at once as may be, until nothing can be claimed."""
+        running = set[asyncio.Task[None]]()
+        self._start_runner(upstream, running)
+        broken: BaseException | None = None
+        while running:
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            running -= done
+            broken = next((e for e in map(asyncio.Task.exception, done) if e), broken)
+        if broken is not None:
+            raise broken
+
+    def _start_runner(self, upstream: Upstream, running: "set[asyncio.Task[None]]") -> None:
+        running.add(asyncio.create_task(self._run(upstream, running)))
+
+    async def _run(self, upstream: Upstream, running: "set[asyncio.Task[None]]") -> None:
+        """Release one call after the other; whatever ends leaves its place to the next."""
+        breaker = self._breakers.setdefault(upstream.pk, Breaker(settings.BREAKER_FAILURES))
+        while True:
             with breaker.trial() as trial:
                 if trial is None or not self._may_claim():
                     return
                 try:
-                    claim = await in_database(lifecycle.claim, call_id, worker=self._worker)
-                except (Conflict, NotFound):
-                    return  # withdrawn, expired, or another worker has it
-                failpoints.hit("after-claim")
-                await self._carry_out(claim, trial)
+                    claim = await in_database(
+                        lifecycle.claim_next, upstream.pk, worker=self._worker
+                    )
+                except Conflict:
+                    continue  # withdrawn or expired in that moment
+                except DatabaseTrouble as error:
+                    log.warning("Nothing was claimed (%s); the sweep wakes us again.", error)
+                    return
+                if claim is None:
+                    return
+                self._busy[upstream.pk] += 1
+                try:
+                    failpoints.hit("after-claim")
+                    if self._has_room(upstream.pk):
+                        self._start_runner(upstream, running)
+                    await self._carry_out(claim, trial)
+                finally:
+                    self._busy[upstream.pk] -= 1
             if breaker.is_open:
-                name, seconds = call.upstream.name, breaker.pause_seconds
-                log.warning("Upstream %s keeps failing: no claims for %.0f s.", name, seconds)
+                seconds = breaker.pause_seconds
+                log.warning("Upstream %s keeps failing: no claims for %.0f s.", upstream, seconds)
 
     async def _carry_out(self, claim: lifecycle.Claim, trial: Trial) -> None:
         ready = await self._ready(claim, trial)
@@ -201,9 +221,9 @@ class Releases:
 
 
 def _approved(call_id: UUID) -> ToolCall | None:
-    """Return a call that waits for a worker; a look before standing in line, no lock."""
+    """Return a call that waits for a worker, and its upstream's name; no lock."""
     waiting = ToolCall.objects.filter(pk=call_id, status=ToolCall.Status.APPROVED)
-    return waiting.select_related("upstream").only("upstream__name", "agent_id").first()
+    return waiting.select_related("upstream").only("upstream__name").first()
 
 
 @asynccontextmanager

@@ -1,14 +1,13 @@
 """The sweep: what time, a crash or a lost message left behind is found within a second or two."""
 
 import logging
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from approvals import lifecycle, tasks
-from approvals.administration import agents, catalog
+from approvals.administration import catalog
 from approvals.models import (
     AuditStream,
     Heartbeat,
@@ -233,57 +232,31 @@ def _other_domain(world) -> Tool:
     return catalog.get_tool("deploys", "deploy")
 
 
-def test_at_most_fifty_are_woken_and_each_domain_has_its_own_fifty(
-    world, held_call, releases, monkeypatch
-):
-    monkeypatch.setattr(tasks, "_WAKES_PER_DOMAIN", 3)
-    tool = _other_domain(world)
-    _fill(held_call, 5)
-    other = _waiting(held_call(status=S.APPROVED, tool=tool))
-
-    tasks.sweep()
-
-    woken = _woken(releases)
-    assert (len(woken), str(other.pk) in woken) == (4, True)
-
-
-def test_an_agent_with_many_calls_does_not_keep_anothers_from_being_woken(
-    world, held_call, releases, monkeypatch
-):
-    monkeypatch.setattr(tasks, "_WAKES_PER_DOMAIN", 3)
-    quiet = agents.create_agent("quiet", owner=world.ann, domains=["billing"], actor=worlds.ACTOR)
-    _fill(held_call, 5)
-    other = worlds.walk(worlds.hold(replace(world, agent=quiet)), world, S.APPROVED)
-    _waiting(other)
-
-    tasks.sweep()
-
-    assert str(other.pk) in _woken(releases)
-
-
-def test_an_upstream_with_many_calls_does_not_keep_anothers_from_being_woken(
-    world, held_call, releases, monkeypatch
-):
-    monkeypatch.setattr(tasks, "_WAKES_PER_DOMAIN", 3)
+def test_one_call_of_each_upstream_is_enough_to_wake_its_workers(world, held_call, releases):
+    """However many wait: whoever is woken takes on all that is ready at the upstream."""
     upstream = Upstream.objects.create(
         domain=world.billing, name="ledger", transport="http", launch={"url": "http://127.0.0.1:9/"}
     )
     worlds.list_tools(upstream, worlds.definition("book"))
     _fill(held_call, 5)
-    other = held_call(status=S.APPROVED, tool=catalog.get_tool("ledger", "book"))
-    _waiting(other)
+    others = [
+        _waiting(held_call(status=S.APPROVED, tool=tool))
+        for tool in (catalog.get_tool("ledger", "book"), _other_domain(world))
+    ]
 
     tasks.sweep()
 
-    assert str(other.pk) in _woken(releases)
+    woken = _woken(releases)
+    assert len(woken) == len(set(woken)) == 3
+    assert {str(call.pk) for call in others} < set(woken)
 
 
 def test_no_more_is_sent_to_a_queue_that_nobody_empties(held_call, releases, monkeypatch):
     """A worker that is dead must not fill the broker, a sweep a second, for as long as it is."""
-    monkeypatch.setattr(tasks, "_WAKES_PER_DOMAIN", 3)
+    monkeypatch.setattr(tasks, "_LONGEST_QUEUE", 3)
     _fill(held_call, 5)
 
-    for _ in range(4):
+    for _ in range(5):
         tasks.sweep()
         listening.wait_until_sent()
 

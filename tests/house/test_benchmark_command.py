@@ -33,6 +33,31 @@ def test_a_quick_run_of_one_part_prints_its_table():
     assert "load average" in done.stdout.splitlines()[0]
 
 
+@pytest.mark.postgres
+@pytest.mark.timeout(900)
+def test_a_quick_run_of_every_crowd_prints_its_figures_for_both_databases():
+    parts = ("held", "flood", "reconnects", "restart")
+    done = subprocess.run(
+        [sys.executable, "manage.py", "benchmark", "--quick"]
+        + [word for part in parts for word in ("--only", part)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=880,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    rows = done.stdout.splitlines()
+    assert sum("beside a flood" in row for row in rows) == 1
+    told = ("memory", "held open", "answered in the end", "pages right", "serves", "out of turn")
+    assert [sum(words in row for row in rows) for words in told] == [2] * len(told)
+    # What does not depend on how fast the machine is.
+    exact = [row.split() for row in rows if "answered in" in row or "out of turn" in row]
+    assert {row[0] for row in exact} == {"ok"}
+    assert sum("caps raised for that: PENDING_PER_AGENT=" in row for row in rows) == 2
+
+
 def test_an_unknown_part_is_refused_before_anything_runs():
     done = subprocess.run(
         [sys.executable, "manage.py", "benchmark", "--only", "everything"],
@@ -76,6 +101,12 @@ def test_missed_goals_are_marked_and_counted_ratios_first():
         ("submits", SQLITE, 50, 49.9),
         ("submit_p99", SQLITE, 500, 500.1),
         ("memory", POSTGRES, 600, 600.1),
+        ("flood", SQLITE, 1.5, 1.51),
+        ("queue_of_held", SQLITE, 300, 300.1),
+        ("held_answered", POSTGRES, 100, 99.99),
+        ("reconverge", SQLITE, 10, 10.1),
+        ("restart", POSTGRES, 10, 10.1),
+        ("out_of_order", SQLITE, 0, 1),
         ("queue", POSTGRES, 150, 150.1),
         ("call", SQLITE, 100, 100.1),
         ("history_search", SQLITE, 500, 500.1),

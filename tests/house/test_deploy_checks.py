@@ -63,6 +63,7 @@ def test_a_safe_set_of_settings_is_not_complained_about(safe):
         ("CELERY_BROKER_URL", "redis://10.0.0.7:6379/0", "W010"),
         ("SUBMITS_PER_SECOND", 0, "W012"),
         ("REQUESTS_PER_SECOND", 0, "W012"),
+        ("READS_PER_AGENT", 0, "W012"),
         ("PENDING_PER_AGENT", 0, "W012"),
         ("PENDING_PER_DOMAIN", 0, "W012"),
         ("PENDING_IN_ALL", 0, "W012"),

@@ -121,6 +121,7 @@ def test_0_means_never():
 def quick(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a fresh worker's breakers open after two failures, and pause for a moment only."""
     settings.BREAKER_FAILURES = 2
+    settings.RELEASES_PER_UPSTREAM = 1  # one after the other, so that failures are in a row
     monkeypatch.setattr(breakers, "_PAUSES", (1.5,))
     monkeypatch.setattr(release._work, "_releases", None)
 
