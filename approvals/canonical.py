@@ -194,6 +194,8 @@ def _decode(raw: bytes) -> str:
 
 def _refuse_too_deep(text: str, max_depth: int) -> None:
     """Refuse nesting before the parser, which recurses, sees it."""
+    if text.count("[") + text.count("{") <= max_depth:
+        return  # not even if each opened within the one before
     open_brackets: list[str] = []
     for match in _BRACKET_OR_STRING.finditer(text):
         found = match[0]
@@ -289,9 +291,14 @@ class _Check:
             for index, item in enumerate(value):
                 self.value(item, (place, index), depth)
             return
+        longest = self.limits.max_string_bytes
         for key, item in value.items():
-            self.key(key, place)
-            self.value(item, (place, str(key)), depth)
+            if _is_ascii_text(key, longest) and self.keys < self.limits.max_keys:
+                self.keys += 1
+            else:
+                self.key(key, place)
+            if not _is_ascii_text(item, longest):
+                self.value(item, (place, str(key)), depth)
 
     def key(self, key: object, place: _Place) -> None:
         if not isinstance(key, str):
@@ -304,11 +311,13 @@ class _Check:
             _refuse((place, key), f"more than {self.limits.max_keys} keys in all")
 
     def string(self, text: str, place: _Place, *, of: str = "") -> None:
+        if _is_ascii_text(text, self.limits.max_string_bytes):
+            return
         found = _UNWRITABLE.search(text)
         if found:
             what = "U+0000" if found[0] == "\0" else f"lone surrogate U+{ord(found[0]):04X}"
             _refuse(place, f"{of}{what} at character {found.start()}")
-        size = len(text) if text.isascii() else len(text.encode())
+        size = len(text.encode())
         if size > self.limits.max_string_bytes:
             _refuse(place, f"{of}a text of {size} bytes; at most {self.limits.max_string_bytes}")
 
@@ -319,6 +328,11 @@ class _Check:
         # Written so that NaN, which compares false with everything, is refused too.
         if not abs(number) <= largest:
             _refuse(place, f"a number must be finite and within ±{largest}")
+
+
+def _is_ascii_text(text: object, max_bytes: int) -> bool:
+    """Return whether this is a text with nothing to refuse, which most are and which is cheap."""
+    return type(text) is str and len(text) <= max_bytes and text.isascii() and "\0" not in text
 
 
 def _too_deep(max_depth: int) -> str:

@@ -18,9 +18,10 @@ from approvals import metrics
 from mcp_bridge import threads
 from mcp_bridge.agents import health, metadata, server
 from mcp_bridge.agents.bodies import App, Receive, Scope, Send
-from mcp_bridge.agents.door import Door
+from mcp_bridge.agents.door import Door, Ways
 from mcp_bridge.agents.identity import KeyVerifier, auth_settings
 from mcp_bridge.agents.parts import Parts, Reader
+from mcp_bridge.agents.passing import Passing
 
 log = logging.getLogger(__name__)
 
@@ -199,10 +200,11 @@ def _applications(parts: Parts) -> tuple[list[StreamableHTTPSessionManager], App
         transport_security=transport_security(),
     )
     # JSON answers do not notice a hang-up and carry no progress, so they serve only reads that
-    # pass; for those they save a sixth of the time.
+    # pass. Most of those are answered at the door; old clients', and odd ones, still come here.
     streaming, plain = _sessions(mcp, json_response=False), _sessions(mcp, json_response=True)
-    door = Door(verifier, stranger, streaming.handle_request, plain.handle_request)
-    return [streaming, plain], door
+    passing = Passing(parts, mcp, transport_security())
+    ways = Ways(stranger, streaming.handle_request, plain.handle_request, passing.answered)
+    return [streaming, plain], Door(verifier, ways)
 
 
 def _sessions(mcp: Server[Any], *, json_response: bool) -> StreamableHTTPSessionManager:

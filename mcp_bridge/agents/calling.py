@@ -1,7 +1,7 @@
 """The path of a `tools/call`: seen, checked, judged; then passed, refused or held.
 
-Used by the server. No rule lives here: `submission` judges, the snapshot only tells what surely
-passes, and whatever else is allowed becomes a call.
+Used by the server, and at the door for reads that pass. No rule lives here: `submission` judges,
+the snapshot only tells what surely passes, and whatever else is allowed becomes a call.
 """
 
 from django.db import Error
@@ -28,7 +28,11 @@ async def call_tool(parts: Parts, ctx: Context, params: CallToolRequestParams) -
     if tool is None:
         raise await _unknown(caller, passage, params.name)
     judgement = caller.snapshot.judge(caller.agent, tool)
-    ask = Ask(ctx, caller, passage, tool, judgement, params.arguments or {})
+    return await answer(parts, Ask(caller, passage, tool, judgement, ctx.params or {}, ctx))
+
+
+async def answer(parts: Parts, ask: Ask) -> Result:
+    """Answer a call of a tool that the agent may see."""
     try:
         return await _answer(parts, ask)
     except ApprovalsError as error:

@@ -6,6 +6,7 @@ Owned by `McpMount`; handlers read what it noted through `passage_of`.
 import json
 import logging
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import uuid4
@@ -41,21 +42,33 @@ class Passage:
     message: dict[str, Any] = field(default_factory=dict)
 
 
+# Answers a read that passes, or returns False and has done nothing.
+AtTheDoor = Callable[[Scope, Passage, Send], Awaitable[bool]]
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Where a request may go from the door.
+
+    Attributes:
+        stranger: tells whoever has no valid key how to get in.
+        streaming: may hold a request open and report progress.
+        plain: answers with one JSON body; cheaper, for reads that pass straight through.
+        at_the_door: answers most of those itself; cheaper still.
+    """
+
+    stranger: App
+    streaming: App
+    plain: App
+    at_the_door: AtTheDoor
+
+
 class Door:
-    """Lets requests through to one of two MCP applications, or says why not."""
+    """Lets requests through to one of two MCP applications, answers them, or says why not."""
 
-    def __init__(self, verifier: KeyVerifier, stranger: App, streaming: App, plain: App) -> None:
-        """Prepare the door.
-
-        Args:
-            stranger: tells whoever has no valid key how to get in.
-            streaming: may hold a request open and report progress.
-            plain: answers with one JSON body; cheaper, for reads that pass straight through.
-        """
+    def __init__(self, verifier: KeyVerifier, ways: Ways) -> None:
         self._verifier = verifier
-        self._stranger = stranger
-        self._streaming = streaming
-        self._plain = plain
+        self._ways = ways
         self._requests = Buckets(settings.REQUESTS_PER_SECOND, settings.REQUESTS_PER_SECOND)
         self._reads = Places(settings.READS_PER_AGENT)
 
@@ -68,10 +81,9 @@ class Door:
             log.error("Keys cannot be looked up: %s", error)  # noqa: TRY400 - every request says so
             await _answer(send, Refused(503, TemporarilyUnavailable(retry_after_seconds=5)))
             return
-        scope = {**scope, "path": "/mcp", "raw_path": b"/mcp"}
         if caller is None:
             # No body is read: the SDK answers 401.
-            await self._stranger(scope, receive, _naming_surface(send, surface))
+            await self._ways.stranger(_at_mcp(scope), receive, _naming_surface(send, surface))
             return
         try:
             passage = self._admit(scope, caller, surface)
@@ -80,18 +92,16 @@ class Door:
             await _answer(send, refused)
             return
         passage.message, passage.refusal = body.message, body.refusal
-        scope[PASSAGE] = passage
-        if passage.message.get("method") == "initialize":
-            send = _opening_session(send)
-        with signed_in(caller):
-            if not _is_passing_read(passage):
-                await self._streaming(scope, _replaying(body.raw, receive), send)
-                return
-            try:
-                async with self._reads.taken(caller.agent.id):
-                    await self._plain(scope, _replaying(body.raw, receive), send)
-            except RateLimited as error:
-                await _answer(send, Refused(429, error))
+        receive = _replaying(body.raw, receive)
+        if not _is_passing_read(passage):
+            await _hand_on(self._ways.streaming, scope, passage, receive, send)
+            return
+        try:
+            async with self._reads.taken(caller.agent.id):
+                if not await self._ways.at_the_door(scope, passage, send):
+                    await _hand_on(self._ways.plain, scope, passage, receive, send)
+        except RateLimited as error:
+            await _answer(send, Refused(429, error))
 
     async def _caller(self, scope: Scope) -> Caller | None:
         authorization = bodies.header(scope, b"authorization")
@@ -125,6 +135,19 @@ def surface_of(path: str) -> str | None:
         return EVERYWHERE
     match = _DOMAIN.fullmatch(path)
     return match[1] if match else None
+
+
+async def _hand_on(app: App, scope: Scope, passage: Passage, receive: Receive, send: Send) -> None:
+    assert passage.caller is not None
+    if passage.message.get("method") == "initialize":
+        send = _opening_session(send)
+    with signed_in(passage.caller):
+        await app({**_at_mcp(scope), PASSAGE: passage}, receive, send)
+
+
+def _at_mcp(scope: Scope) -> Scope:
+    """Return the scope as the SDK's applications know it, whatever surface was asked for."""
+    return {**scope, "path": "/mcp", "raw_path": b"/mcp"}
 
 
 def _is_passing_read(passage: Passage) -> bool:

@@ -81,17 +81,23 @@ class Parts:
 class Ask:
     """One call of a tool that the agent may see."""
 
-    ctx: Context
     caller: Caller
     passage: Passage
     tool: ToolFacts
     judgement: Judgement
-    arguments: Mapping[str, Any]
+    params: Mapping[str, Any]  # as they were sent
+    ctx: Context | None = None  # of the SDK's server; None where the door answers by itself
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """Return the arguments; empty when there are none."""
+        arguments: Mapping[str, Any] = self.params.get("arguments") or {}
+        return arguments
 
     @property
     def meta(self) -> Mapping[str, Any]:
         """Return the request's `_meta` as it was sent; empty when it is absent or no object."""
-        meta = (self.ctx.params or {}).get("_meta")
+        meta = self.params.get("_meta")
         return meta if isinstance(meta, Mapping) else {}
 
 

@@ -1,11 +1,6 @@
 """The path of a read that passes: to the upstream, into the trail, and only then to the agent.
 
-Where its CPU time on the event loop goes (960 echoes, profiled by thread time): 36 % the SDK's
-server, with its models checked on the way in and out; 26 % the request upstream, half of it the
-HTTP client; 9 % the body's strict reading; 5 % the arguments' schema; 4 % that the result can be
-relayed, asked by us and by the SDK; 3 % canonical bytes; 2 % the key. The rest is the web server.
-Beside it, the trail's own thread needs a third as much again where one caller pays for a whole
-commit, and a fifth where sixteen share them. `manage.py benchmark --only reads` measures all of it.
+docs/performance.md says where its time goes; `manage.py benchmark --only reads` measures it.
 """
 
 import asyncio

@@ -23,6 +23,8 @@ from mcp_bridge.upstreams.outbound import MAX_ANSWER_BYTES
 
 _CONNECT_SECONDS = 5.0
 _AT_ONCE = 200
+# Many servers close what is idle for five seconds, and a request that meets that is lost.
+_KEPT_SECONDS = 4.0
 
 
 class DirectReads:
@@ -38,7 +40,9 @@ class DirectReads:
         self._url = url
         self._numbers = count(1)
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=_Checked({host}), limit=_AT_ONCE),
+            connector=aiohttp.TCPConnector(
+                resolver=_Checked({host}), limit=_AT_ONCE, keepalive_timeout=_KEPT_SECONDS
+            ),
             headers={
                 **headers,
                 "accept": "application/json, text/event-stream",

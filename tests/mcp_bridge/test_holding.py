@@ -134,7 +134,8 @@ def test_too_many_pending_calls_are_told_so(bridge, world, settings):
 
 
 def test_too_many_submits_a_second_are_told_when_to_come_back(world, settings):
-    settings.SUBMITS_PER_SECOND, settings.SUBMITS_BURST = 1, 2
+    # So slowly that not one more is due while this runs, on however busy a machine.
+    settings.SUBMITS_PER_SECOND, settings.SUBMITS_BURST = 0.001, 2
     Agent.objects.update(grace_seconds=0)
     with running() as bridge:
         results = [
@@ -145,7 +146,7 @@ def test_too_many_submits_a_second_are_told_when_to_come_back(world, settings):
         assert [result.get("kind", "held") for result in results[:3]] == [
             "held", "held", "rate_limited",
         ]  # fmt: skip
-        assert 0 < results[2]["retry_after_seconds"] <= 1
+        assert 0 < results[2]["retry_after_seconds"] <= 1_000
         # Reads are not submits.
         assert bridge.call(world.key, "billing__get_customer", CUSTOMER)["isError"] is False
 
