@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from config import bootstrap
 from tests.faults import planted
 from tests.races import removing
 from tests.races.guards import GUARDS
@@ -16,6 +17,7 @@ from tests.support import racing
 from tests.support.running import ROOT
 
 TESTS = sorted({promise.test for promise in PROMISES})
+FAILED = (pytest.fail.Exception.__module__, pytest.fail.Exception.__name__)
 # Cheap ones: of what stands in a page, and of what a worker does.
 TRIED = ["form-of-this-version", "today-again"]
 
@@ -59,6 +61,12 @@ def test_every_guard_keeps_a_promise_and_every_promise_has_a_guard():
     assert {promise.guard for promise in PROMISES} == set(GUARDS)
 
 
+def test_it_is_started_with_what_tests_need():
+    requirements = bootstrap.requirements_for(["manage.py", "race_guards"])
+
+    assert requirements.name == "requirements-dev.txt"
+
+
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory) -> Path:
     return planted.copy(tmp_path_factory.mktemp("guards"))
@@ -95,11 +103,11 @@ def test_without_its_guard_a_test_fails(name):
     ("when", "outcome", "module", "error", "words", "is_as_it_must"),
     [
         ("call", "failed", "builtins", "AssertionError", "assert 1 == 2", True),
-        ("call", "failed", "_pytest.outcomes", "Failed", "DID NOT RAISE", True),
+        ("call", "failed", *FAILED, "DID NOT RAISE", True),
         ("call", "failed", "approvals.errors", "BindingBroken", "", True),
         ("call", "passed", "", "", "", False),
         ("setup", "failed", "builtins", "AssertionError", "", False),
-        ("call", "failed", "_pytest.outcomes", "Failed", "Timeout (>900.0s)", False),
+        ("call", "failed", *FAILED, "Timeout (>900.0s)", False),
         ("call", "failed", "builtins", "ModuleNotFoundError", "", False),
         ("call", "failed", "tests.support.racing", "OneOrderOnly", "", False),
     ],

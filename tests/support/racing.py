@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from django.db import connection, transaction
+from django.db.models import F
 
 from approvals.models import ToolCall, database_now
 from tests.support import listening
@@ -181,7 +182,8 @@ def held_up(call: ToolCall, *steps: Step) -> Iterator[list[Racer]]:
     """
     racers: list[Racer] = []
     with transaction.atomic():
-        ToolCall.objects.select_for_update(no_key=True).get(pk=call.pk)
+        # By writing, so that it holds whatever the transaction began with.
+        ToolCall.objects.filter(pk=call.pk).update(needs_attention=F("needs_attention"))
         for step in steps:
             racers.append(Racer(step))
             racers[-1].start()
