@@ -94,12 +94,12 @@ class Door:
         passage.message, passage.refusal = body.message, body.refusal
         receive = _replaying(body.raw, receive)
         if not _is_passing_read(passage):
-            await _hand_on(self._ways.streaming, scope, passage, receive, send)
+            await _hand_on(self._ways.streaming, scope, passage, caller, receive, send)
             return
         try:
             async with self._reads.taken(caller.agent.id):
                 if not await self._ways.at_the_door(scope, passage, send):
-                    await _hand_on(self._ways.plain, scope, passage, receive, send)
+                    await _hand_on(self._ways.plain, scope, passage, caller, receive, send)
         except RateLimited as error:
             await _answer(send, Refused(429, error))
 
@@ -137,11 +137,12 @@ def surface_of(path: str) -> str | None:
     return match[1] if match else None
 
 
-async def _hand_on(app: App, scope: Scope, passage: Passage, receive: Receive, send: Send) -> None:
-    assert passage.caller is not None
+async def _hand_on(
+    app: App, scope: Scope, passage: Passage, caller: Caller, receive: Receive, send: Send
+) -> None:
     if passage.message.get("method") == "initialize":
         send = _opening_session(send)
-    with signed_in(passage.caller):
+    with signed_in(caller):
         await app({**_at_mcp(scope), PASSAGE: passage}, receive, send)
 
 

@@ -1,16 +1,16 @@
 """Workers, the clock, agents and people at the same moment; at most one of them has its way.
 
-A docstring says which guard was taken out, in a copy of the code, when the test was seen to fail.
+`tests/races/promises.py` says at which guard each test aims; `manage.py race_guards` takes it out.
 """
 
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
 from django.db import IntegrityError
 
-from approvals import bindings, lifecycle, tasks
-from approvals.administration import agents
+from approvals import lifecycle, tasks
 from approvals.errors import (
     BindingBroken,
     CallExpired,
@@ -21,12 +21,12 @@ from approvals.errors import (
 )
 from approvals.models import Dispatch, ToolCall, database_now
 from approvals.outcomes import Outcome
-from tests.support import guarding, racing, trail
+from tests.support import deadlines, guarding, racing, trail
 from tests.support import world as worlds
 
 S = ToolCall.Status
-ROUNDS = range(20)
 HOUR = timedelta(hours=1)
+SOON = timedelta(seconds=5)  # enough to begin to wait, on a busy machine
 DONE = Outcome.succeeded({"content": []})
 
 
@@ -37,14 +37,18 @@ def world(transactional_db: None) -> worlds.World:
 
 
 @pytest.fixture
-def calls(held_call):
-    """Return a maker of one call a round, in a state."""
+def races(held_call):
+    """Return rounds of a race, each with a call of its own in a state."""
 
-    def make(status: S):
-        for number in ROUNDS:
-            yield held_call(status=status, arguments={"customer": f"c{number}", "amount": 1})
+    def make(status: S, *orders: str) -> Iterator[tuple[racing.Round, ToolCall]]:
+        for race in racing.rounds(*orders):
+            yield race, held_call(status=status, arguments=_arguments(race.number))
 
     return make
+
+
+def _arguments(number: int) -> dict[str, object]:
+    return {"customer": f"c{number}", "amount": 1}
 
 
 def _claim_of(call: ToolCall) -> lifecycle.Claim:
@@ -68,53 +72,52 @@ def _is_whole(call: ToolCall) -> bool:
     return len(trail.codes(call)) == ToolCall.objects.get(pk=call.pk).version
 
 
-def test_one_wake_up_to_many_workers_is_one_claim(world, calls):
-    """Seen to fail on PostgreSQL without the row's lock.
-
-    Losers were then told lost_race, by the condition of the UPDATE; `test_pairs` is about that one.
-    """
-    for call in calls(S.APPROVED):
+def test_one_wake_up_to_many_workers_is_one_claim(world, races):
+    """Behind it stands the condition of the UPDATE, of which `test_pairs` is."""
+    for race, call in races(S.APPROVED):
         workers = [partial(lifecycle.claim, call.pk, worker=f"w{n}") for n in range(4)]
 
-        (claim,), lost = racing.split(racing.together(*workers))
+        place, claim, lost = racing.winner(race.together(*workers))
 
         assert {type(error) for error in lost} == {IllegalMove}
         row = ToolCall.objects.get(pk=call.pk)
-        assert (row.fence, row.claimed_by) == (claim.fence, claim.worker) == (1, claim.worker)
+        assert (row.fence, row.claimed_by) == (claim.fence, claim.worker) == (1, f"w{place}")
         assert _is_whole(call)
+        race.went(place)
 
 
-def test_one_claim_in_two_threads_is_one_dispatch(world, calls):
-    """Seen to fail on PostgreSQL without the row's lock."""
-    for call in calls(S.CLAIMED):
-        (row,), (lost,) = racing.split(racing.together(*[_dispatch(call)] * 2))
+def test_one_claim_in_two_threads_is_one_dispatch(world, races):
+    for race, call in races(S.CLAIMED):
+        place, row, (lost,) = racing.winner(race.together(*[_dispatch(call)] * 2))
 
         assert (row.status, type(lost)) == (S.DISPATCHED, FenceLost)
         assert Dispatch.objects.filter(call=call).count() == 1
         assert _is_whole(call)
+        race.went(place)
 
 
-def test_one_dispatch_per_call_is_the_databases_own_law(world, calls):
+def test_one_dispatch_per_call_is_the_databases_own_law(world, races):
     """Two writers that know nothing of our locks; the guard is the unique index.
 
     On SQLite they take turns, and the trigger, which looks first, says no before the index.
     """
-    for call in calls(S.CLAIMED):
+    for race, call in races(S.CLAIMED):
         writes = [partial(guarding.insert, guarding.dispatch(call)) for _ in range(2)]
 
-        (_,), (lost,) = racing.split(racing.together(*writes))
+        place, _, (lost,) = racing.winner(race.together(*writes))
 
         assert type(lost) is IntegrityError
         assert Dispatch.objects.filter(call=call).count() == 1
+        race.went(place)
 
 
-def test_a_call_withdrawn_as_it_is_claimed_is_withdrawn(world, calls):
-    """Seen to fail on PostgreSQL without the row's lock."""
-    for call in calls(S.APPROVED):
+def test_a_call_withdrawn_as_it_is_claimed_is_withdrawn(world, races):
+    for race, call in races(S.APPROVED, "claim", "withdrawal"):
         claim = partial(lifecycle.claim, call.pk, worker="w1")
 
-        cancelled, claimed = racing.together(_cancel(call), claim)
+        cancelled, claimed = race.together(_cancel(call), claim)
 
+        assert type(cancelled) is ToolCall
         assert cancelled.status == _status(call) == S.CANCELLED
         assert type(claimed) in (lifecycle.Claim, IllegalMove)
         if isinstance(claimed, lifecycle.Claim):
@@ -122,84 +125,75 @@ def test_a_call_withdrawn_as_it_is_claimed_is_withdrawn(world, calls):
                 lifecycle.dispatch(claimed, seen=worlds.seen(call))
         assert not Dispatch.objects.exists()
         assert _is_whole(call)
+        race.went("claim" if isinstance(claimed, lifecycle.Claim) else "withdrawal")
 
 
-def test_a_call_is_withdrawn_or_dispatched_never_both(world, calls):
-    """Seen to fail on PostgreSQL without the row's lock."""
-    for call in calls(S.CLAIMED):
-        cancelled, dispatched = racing.together(_cancel(call), _dispatch(call))
+def test_a_call_is_withdrawn_or_dispatched_never_both(world, races):
+    for race, call in races(S.CLAIMED, "dispatch", "withdrawal"):
+        place, won, (lost,) = racing.winner(race.together(_cancel(call), _dispatch(call)))
 
-        if _status(call) == S.CANCELLED:
-            assert cancelled.status == S.CANCELLED
-            assert type(dispatched) is FenceLost
-        else:
-            assert dispatched.status == _status(call) == S.DISPATCHED
-            assert type(cancelled) is CallSettled
+        end, refusal = ((S.CANCELLED, FenceLost), (S.DISPATCHED, CallSettled))[place]
+        assert (won.status, _status(call), type(lost)) == (end, end, refusal)
         is_dispatched = Dispatch.objects.filter(call=call).exists()
-        assert is_dispatched == (_status(call) == S.DISPATCHED)
+        assert is_dispatched == (end == S.DISPATCHED)
         assert _is_whole(call)
+        race.went(("withdrawal", "dispatch")[place])
 
 
-def test_a_lease_is_taken_away_or_used_never_both(world, calls, settings):
-    """Seen to fail on PostgreSQL without the row's lock."""
+def test_a_lease_is_taken_away_or_used_never_both(world, races, settings):
     settings.CLAIM_LEASE_SECONDS = 0
-    for call in calls(S.CLAIMED):
-        lapsed, dispatched = racing.together(partial(lifecycle.lapse, call.pk), _dispatch(call))
+    for race, call in races(S.CLAIMED, "taken away", "used"):
+        outcomes = race.together(partial(lifecycle.lapse, call.pk), _dispatch(call))
 
-        if _status(call) == S.APPROVED:
-            assert (lapsed.status, type(dispatched)) == (S.APPROVED, FenceLost)
-            assert not Dispatch.objects.filter(call=call).exists()
-        else:
-            assert (type(lapsed), dispatched.status) == (Conflict, S.DISPATCHED)
+        place, _, (lost,) = racing.winner(outcomes)
+        end, refusal = ((S.APPROVED, FenceLost), (S.DISPATCHED, Conflict))[place]
+        assert (_status(call), type(lost)) == (end, refusal)
+        is_dispatched = Dispatch.objects.filter(call=call).exists()
+        assert is_dispatched == (end == S.DISPATCHED)
         assert _is_whole(call)
-
-
-def _soon_late(call: ToolCall) -> ToolCall:
-    """Let the time to run be over in three seconds, which the guards would not let anybody do."""
-    soon = database_now() + timedelta(seconds=3)
-    call.decide_by_at = call.run_by_at = soon
-    call.binding = bindings.of(call).digest()
-    with guarding.unguarded():
-        ToolCall.objects.filter(pk=call.pk).update(
-            decide_by_at=soon, run_by_at=soon, binding=call.binding
-        )
-        call.decisions.update(binding=call.binding)
-    return call
+        race.went(("taken away", "used")[place])
 
 
 def test_a_claim_that_waited_across_the_deadline_is_none(world, held_call):
-    """Seen to fail on PostgreSQL without the row's lock."""
-    call = _soon_late(held_call(status=S.APPROVED))
-    claim = partial(lifecycle.claim, call.pk, worker="w1")
+    """And one that waited as well, and went on before it, is one."""
+    for race in racing.rounds("late", "in time", least=2):
+        is_late = race.number % 2 == 0
+        call = held_call(status=S.APPROVED, arguments=_arguments(race.number))
+        claim = partial(lifecycle.claim, call.pk, worker="w1")
+        if is_late:
+            deadlines.ending_at(call, database_now() + SOON)
 
-    outcome = racing.delayed(call, claim, until=call.run_by_at)
+        outcome = racing.delayed(call, claim, call.run_by_at if is_late else _soon())
 
-    assert (type(outcome), _status(call)) == (CallExpired, S.APPROVED)
+        wanted = (CallExpired, S.APPROVED) if is_late else (lifecycle.Claim, S.CLAIMED)
+        assert (type(outcome), _status(call)) == wanted
+        race.went("late" if isinstance(outcome, CallExpired) else "in time")
 
 
 def test_a_dispatch_that_waited_across_the_deadline_sends_nothing(world, held_call):
-    """Seen to fail on PostgreSQL without the row's lock."""
-    call = _soon_late(held_call(status=S.CLAIMED))
+    """And one that waited as well, and went on before it, does."""
+    for race in racing.rounds("late", "in time", least=2):
+        is_late = race.number % 2 == 0
+        call = held_call(status=S.CLAIMED, arguments=_arguments(race.number))
+        if is_late:
+            deadlines.ending_at(call, database_now() + SOON)
 
-    outcome = racing.delayed(call, _dispatch(call), until=call.run_by_at)
+        outcome = racing.delayed(call, _dispatch(call), call.run_by_at if is_late else _soon())
 
-    assert (type(outcome), _status(call)) == (CallExpired, S.EXPIRED)
-    assert not Dispatch.objects.exists()
+        wanted = (CallExpired, S.EXPIRED) if is_late else (ToolCall, S.DISPATCHED)
+        assert (type(outcome), _status(call)) == wanted
+        assert Dispatch.objects.filter(call=call).exists() != is_late
+        race.went("late" if isinstance(outcome, CallExpired) else "in time")
 
 
-def test_a_dispatch_in_time_is_a_dispatch_though_it_waited(world, held_call):
-    """The counterpart of the two above: it is not the waiting that is refused."""
-    call = held_call(status=S.CLAIMED)
-    soon = database_now() + timedelta(seconds=1)
-
-    assert racing.delayed(call, _dispatch(call), until=soon).status == S.DISPATCHED
+def _soon() -> datetime:
+    return database_now() + timedelta(seconds=1)
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("is_first", [True, False])
 def test_the_clock_and_a_claim_that_waited_across_the_deadline_agree(world, held_call, is_first):
-    """Seen to fail on PostgreSQL without the row's lock."""
-    call = _soon_late(held_call(status=S.APPROVED))
+    call = deadlines.ending_at(held_call(status=S.APPROVED), database_now() + SOON)
     claim = partial(lifecycle.claim, call.pk, worker="w1")
     steps: list[racing.Step] = [claim, partial(lifecycle.expire, call.pk)]
 
@@ -207,7 +201,8 @@ def test_the_clock_and_a_claim_that_waited_across_the_deadline_agree(world, held
         racing.wait_across(call.run_by_at)
 
     claimed, expired = racers if is_first else racers[::-1]
-    assert (type(claimed.result), expired.result.status) == (CallExpired, S.EXPIRED)
+    assert (type(claimed.result), type(expired.result)) == (CallExpired, ToolCall)
+    assert _status(call) == S.EXPIRED
     assert trail.codes(call)[-1] == "expired"
 
 
@@ -216,9 +211,8 @@ def test_the_clock_and_a_claim_that_waited_across_the_deadline_agree(world, held
 def test_the_clock_and_a_dispatch_that_waited_across_the_deadline_agree(
     world, held_call, settings, is_first
 ):
-    """Seen to fail on PostgreSQL without the row's lock."""
     settings.CLAIM_LEASE_SECONDS = 0
-    call = _soon_late(held_call(status=S.CLAIMED))
+    call = deadlines.ending_at(held_call(status=S.CLAIMED), database_now() + SOON)
     steps = [_dispatch(call), partial(lifecycle.expire, call.pk)]
 
     with racing.held_up(call, *(steps if is_first else steps[::-1])):
@@ -229,60 +223,67 @@ def test_the_clock_and_a_dispatch_that_waited_across_the_deadline_agree(
     assert trail.codes(call).count("expired") == 1
 
 
-@pytest.mark.postgres
 @pytest.mark.parametrize("what", ["agent", "upstream", "tool"])
-def test_what_was_switched_off_while_a_dispatch_waited_is_not_sent(world, calls, what):
-    """Seen to fail on PostgreSQL without the row's lock."""
-    switch_off: dict[str, racing.Step] = {
-        "agent": partial(agents.set_paused, world.agent, True, actor=worlds.ACTOR),
-        "upstream": partial(type(world.upstream).objects.update, is_enabled=False),
-        "tool": partial(type(world.refund).objects.update, is_listed=False),
+def test_what_was_switched_off_while_a_dispatch_waited_is_not_sent(world, held_call, what):
+    """And what was dispatched before is sent."""
+    switch: dict[str, Callable[[bool], object]] = {
+        "agent": lambda on: type(world.agent).objects.update(is_paused=not on),
+        "upstream": lambda on: type(world.upstream).objects.update(is_enabled=on),
+        "tool": lambda on: type(world.refund).objects.update(is_listed=on),
     }
-    call = next(calls(S.CLAIMED))
+    for race in racing.rounds("off first", "dispatch first", least=4):
+        call = held_call(status=S.CLAIMED, arguments=_arguments(race.number))
+        dispatch, is_off_first = _dispatch(call), race.number % 2 == 0
 
-    with racing.held_up(call, _dispatch(call)) as (racer,):
-        racing.together(switch_off[what])
+        with racing.held_up(call, *[dispatch] * is_off_first) as racers:
+            if is_off_first:
+                switch[what](False)
+        outcome = racers[0].result if racers else dispatch()
+        switch[what](False)
 
-    assert type(racer.result) is BindingBroken
-    assert _status(call) == S.VOID
+        wanted = (BindingBroken, S.VOID) if is_off_first else (ToolCall, S.DISPATCHED)
+        assert (type(outcome), _status(call)) == wanted
+        switch[what](True)
+        race.went("off first" if isinstance(outcome, BindingBroken) else "dispatch first")
 
 
-def test_a_late_answer_beats_the_sweep_whichever_comes_first(world, calls):
-    """Seen to fail on PostgreSQL without the row's lock."""
-    for call in calls(S.DISPATCHED):
+def test_a_late_answer_beats_the_sweep_whichever_comes_first(world, races):
+    for race, call in races(S.DISPATCHED, "answer", "sweep"):
         lose = partial(lifecycle.lose, call.pk, reason="No answer.", only_if=lambda row: True)
 
-        finished, _lost = racing.together(partial(lifecycle.finish, _claim_of(call), DONE), lose)
+        finished, lost = race.together(partial(lifecycle.finish, _claim_of(call), DONE), lose)
 
+        assert (type(finished), type(lost)) in [(ToolCall, Conflict), (ToolCall, ToolCall)]
         assert finished.status == _status(call) == S.SUCCEEDED
         assert _is_whole(call)
+        race.went("answer" if isinstance(lost, Conflict) else "sweep")
 
 
-def test_a_late_answer_or_a_person_settles_a_call_never_both(world, calls, settings):
-    """Seen to fail on PostgreSQL without the row's lock."""
+def test_a_late_answer_or_a_person_settles_a_call_never_both(world, races, settings):
     settings.SETTLE_QUARANTINE_SECONDS = 0
-    for call in calls(S.UNKNOWN):
+    for race, call in races(S.UNKNOWN, "answer", "person"):
         settle = partial(
             lifecycle.settle, call.pk, person=world.bo, outcome="not-ran", evidence="The ledger."
         )
 
-        outcomes = racing.together(partial(lifecycle.finish, _claim_of(call), DONE), settle)
+        outcomes = race.together(partial(lifecycle.finish, _claim_of(call), DONE), settle)
 
-        (won,), (lost,) = racing.split(outcomes)
-        assert won.status == _status(call)
-        assert type(lost) in (FenceLost, Conflict)
+        place, won, (lost,) = racing.winner(outcomes)
+        end, refusal = ((S.SUCCEEDED, Conflict), (S.FAILED, FenceLost))[place]
+        assert (won.status, _status(call), type(lost)) == (end, end, refusal)
         assert _is_whole(call)
+        race.went(("answer", "person")[place])
 
 
-def test_an_answer_that_comes_twice_is_taken_once(world, calls):
-    """Seen to fail on PostgreSQL without the row's lock."""
-    for call in calls(S.DISPATCHED):
+def test_an_answer_that_comes_twice_is_taken_once(world, races):
+    for race, call in races(S.DISPATCHED):
         answer = partial(lifecycle.finish, _claim_of(call), DONE)
 
-        (won,), (lost,) = racing.split(racing.together(answer, answer))
+        place, won, (lost,) = racing.winner(race.together(answer, answer))
 
         assert (won.status, type(lost)) == (S.SUCCEEDED, FenceLost)
         assert _is_whole(call)
+        race.went(place)
 
 
 def test_sweeps_beside_each_other_do_everything_once(world, held_call, settings):

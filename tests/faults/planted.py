@@ -44,14 +44,20 @@ def _read(patch: Path) -> Bug:
     return Bug(patch, said["Database"], tuple(said["Options"].split()))
 
 
+def copy(folder: Path) -> Path:
+    """Return a copy of the project in a folder."""
+    tree = folder / "tree"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+    return tree
+
+
 def plant(bug: Bug, folder: Path) -> Path:
     """Return a copy of the project with the bug in it.
 
     Raises:
         RuntimeError: the patch does not fit any more.
     """
-    tree = folder / "tree"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+    tree = copy(folder)
     # Where git finds a repository above, it would skip files that are not part of that one.
     environment = {**os.environ, "GIT_CEILING_DIRECTORIES": str(folder)}
     done = subprocess.run(

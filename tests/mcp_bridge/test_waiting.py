@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from approvals import lifecycle
+from approvals import failpoints, lifecycle
 from approvals.models import Agent, ToolCall
 from approvals.outcomes import Outcome
 from mcp_bridge.agents import waiting
@@ -173,6 +173,29 @@ def test_a_client_that_goes_away_leaves_its_call_and_finds_it_again(patient, wor
     until(lambda: ToolCall.objects.get().agent_left_at, "the row to say so")
     assert ToolCall.objects.get().status == S.PENDING
     with asking(patient, world.key, era=era) as result:
+        until(lambda: ToolCall.objects.get().agent_left_at is None, "the row to say it is back")
+        release(call, world)
+        answer = result()
+
+    assert answer["content"] == [{"type": "text", "text": "paid"}]
+    assert ToolCall.objects.count() == 1
+
+
+def test_a_client_that_goes_away_before_its_ticket_is_made_finds_its_call_again(patient, world):
+    body = request("tools/call", {"name": "billing__refund", "arguments": REFUND}, era=MODERN)
+    lines = [f"{k}: {v}" for k, v in headers_of(body).items()]
+    failpoints.arm("audit-insert=hang")  # the call is written, and not committed
+    try:
+        with send(patient, world.key, body, MODERN, *lines):
+            until(lambda: not failpoints.left(), "the call being written")
+        until(lambda: not patient.mount._parts.requests.count("support"), "that it is noticed")
+        assert not ToolCall.objects.exists()
+    finally:
+        failpoints.arm("")
+
+    call = held()
+    until(lambda: ToolCall.objects.get().agent_left_at, "the row to say so")
+    with asking(patient, world.key) as result:
         until(lambda: ToolCall.objects.get().agent_left_at is None, "the row to say it is back")
         release(call, world)
         answer = result()

@@ -17,7 +17,7 @@ from approvals import events
 from config.celery import app as ours
 
 NOBODY = "redis://127.0.0.1:1/0"  # a port on which nobody listens
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 60
 
 
 def wait_until(is_so: Callable[[], object]) -> None:

@@ -1,0 +1,19 @@
+"""Calls whose deadlines are other than they were asked with, which the guards let nobody have."""
+
+from datetime import datetime
+
+from approvals import bindings
+from approvals.models import ToolCall
+from tests.support import guarding
+
+
+def ending_at(call: ToolCall, moment: datetime) -> ToolCall:
+    """Let the times to decide and to run of a call be over at a moment; its binding fits them."""
+    call.decide_by_at = call.run_by_at = moment
+    call.binding = bindings.of(call).digest()
+    with guarding.unguarded():
+        ToolCall.objects.filter(pk=call.pk).update(
+            decide_by_at=moment, run_by_at=moment, binding=call.binding
+        )
+        call.decisions.update(binding=call.binding)
+    return call
