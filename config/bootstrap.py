@@ -66,7 +66,8 @@ def _data_folder(value: str) -> Path:
 
 def requirements_for(arguments: list[str]) -> Path:
     """Return the lock file that a command needs: what tries and measures needs more."""
-    is_development = arguments[1:2] in (["test"], ["benchmark"], ["fault_run"], ["race_guards"])
+    words = ("test", "benchmark", "fault_run", "race_guards", "fuzz")
+    is_development = len(arguments) > 1 and arguments[1] in words
     return ROOT / ("requirements-dev.txt" if is_development else "requirements.txt")
 
 

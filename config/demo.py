@@ -1,5 +1,6 @@
 """The demo: people, two domains with example upstreams, and an agent whose first calls wait."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -67,11 +68,11 @@ def prepare() -> Demo:
     """Create the demo in the data folder, or find the one an earlier start created.
 
     Raises:
-        CannotStart: the folder belongs to a real installation.
+        CannotStart: the folder belongs to a real installation, or what it says is damaged.
     """
     note = Path(settings.DATA_DIR) / "demo.json"
     if note.exists():
-        return Demo(**json.loads(note.read_text()))
+        return _noted(note)
     if Person.objects.exists():
         raise CannotStart(
             f"{settings.DATA_DIR} holds an installation already: choose --data DIR for the demo."
@@ -84,6 +85,15 @@ def prepare() -> Demo:
     # Last: a start that was interrupted before this line is told to choose another folder.
     _write_private(note, json.dumps({"password": demo.password}))
     return demo
+
+
+def _noted(note: Path) -> Demo:
+    password: object = None
+    with contextlib.suppress(ValueError, LookupError, TypeError, RecursionError):
+        password = json.loads(note.read_text(encoding="utf-8"))["password"]
+    if not isinstance(password, str) or not password.isprintable():
+        raise CannotStart(f"{note} is damaged: choose another --data DIR for a new demo.")
+    return Demo(password)
 
 
 def send_first_calls(demo: Demo, url: str) -> None:

@@ -68,7 +68,7 @@ def secret_key(folder: Path) -> str:
     """Return SECRET_KEY, or the key kept in the data folder, made at the first start.
 
     Raises:
-        ConfigurationError: the folder cannot be written.
+        ConfigurationError: the folder cannot be written, or the key in it is damaged.
     """
     given = text("SECRET_KEY")
     if given:
@@ -85,4 +85,12 @@ def secret_key(folder: Path) -> str:
         raise ConfigurationError(
             f"Cannot write {path} ({error.strerror}): choose another folder with --data DIR."
         ) from error
-    return path.read_text().strip()
+    try:
+        kept = path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        kept = ""
+    if not kept:
+        raise ConfigurationError(
+            f"{path} is damaged: put back a copy, or delete it, and everybody signs in anew."
+        )
+    return kept

@@ -75,7 +75,7 @@ class Environment:
             stamp = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return stamp if isinstance(stamp, dict) else {}
 

@@ -2,6 +2,8 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
+handler404 = "approvals.web.refusing.no_such_page"
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("approvals.api.urls")),
     path("", include("approvals.web.urls")),

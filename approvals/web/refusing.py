@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils.translation import gettext
 
 from approvals import access, observations
@@ -31,6 +32,15 @@ def demand(permission: access.Permission, person: Person, what: str) -> None:
 def not_there() -> NoReturn:
     """Answer 404, as if there were no such page."""
     raise Http404(gettext("There is no such page."))
+
+
+def no_such_page(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer 404, whatever the body.
+
+    Django's own view looks in the body for the token against forgery, at addresses that there are
+    not too, and a body that cannot be read would turn its 404 into a 500.
+    """
+    return render(request, "404.html", status=404)
 
 
 @dataclass(frozen=True)

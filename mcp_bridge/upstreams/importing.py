@@ -97,7 +97,8 @@ def _problems(name: str, entry: object) -> Iterator[Problem]:
 
 
 def _http_problems(place: _Place, entry: Mapping[str, Any]) -> Iterator[Problem]:
-    if entry.get("type", "http") not in _HTTP_TYPES:
+    kind = entry.get("type", "http")
+    if not isinstance(kind, str) or kind not in _HTTP_TYPES:
         yield _at('must be "http": only Streamable HTTP is spoken', *place, "type")
     if why := _wrong_address(entry["url"]):
         yield _at(why, *place, "url")

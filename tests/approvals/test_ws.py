@@ -38,8 +38,8 @@ def headers(person: Person | None, origin: str | None = ORIGIN, **more: str) -> 
 class Socket(WebsocketCommunicator):
     """A page's socket, closed when its test ends."""
 
-    def __init__(self, sent: Any) -> None:
-        super().__init__(websockets, "/ws/calls/", headers=sent)
+    def __init__(self, sent: Any, path: str = "/ws/calls/") -> None:
+        super().__init__(websockets, path, headers=sent)
 
     async def __aenter__(self) -> "Socket":
         self.is_open = (await self.connect(timeout=5))[0]
@@ -248,6 +248,17 @@ def test_nobody_gets_a_socket_with_a_session_that_is_none(world):
 )  # fmt: skip
 def test_nobody_gets_a_socket_from_another_page(world, origin):
     assert not opens(headers(world.bo, origin))
+
+
+@pytest.mark.parametrize("path", ["/", "/ws/", "/ws/calls", "/ws/calls/x", "/mcp"])
+def test_an_address_without_a_socket_is_denied_and_is_no_error_of_ours(world, path):
+    sent = headers(world.bo)
+
+    async def story():
+        async with Socket(sent, path) as socket:
+            assert not socket.is_open
+
+    run(story)
 
 
 def test_the_host_asked_for_is_an_origin_only_when_it_is_ours(world):

@@ -46,7 +46,7 @@ def write(folder: Path, run: dict[str, Any], verdict: dict[str, Any]) -> str:
     report = {
         "run": run,
         "machine": {"system": platform.platform(), "python": platform.python_version()},
-        "commit": _commit(),
+        "commit": commit(),
         "faults": _summary(faults),
         "ended_by_themselves": _ended(folder),
         "each_fault": faults,
@@ -90,7 +90,8 @@ def _ended(folder: Path) -> dict[str, int]:
                         and line["name"] != "postgres"))  # fmt: skip
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Return which commit this is, and whether anything was changed since."""
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True,

@@ -60,7 +60,7 @@ class Web:
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if self.cookies:
             lines.append("cookie: " + "; ".join(f"{k}={v}" for k, v in self.cookies.items()))
-        lines += [f"content-length: {len(body)}"] if method == "POST" else []
+        lines += [f"content-length: {len(body)}"] if body or method == "POST" else []
         whole = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
         async with self._lock:
             try:
@@ -90,7 +90,7 @@ class Web:
         pairs = [(k.lower(), v.strip()) for k, _, v in (line.partition(":") for line in lines)]
         headers = dict(pairs)
         status = int(first.split()[1])
-        body = await self._body(headers, status)
+        body = b"" if whole.startswith(b"HEAD ") else await self._body(headers, status)
         cookies: dict[str, str] = {}
         for name, value in pairs:
             if name == "set-cookie" and (found := re.match(r"([^=;]+)=([^;]*)", value)):

@@ -56,6 +56,8 @@ SERVER = "$.mcpServers.a"
 ENV, HEADERS = f"{SERVER}.env", f"{SERVER}.headers"
 REFUSED: dict[str, tuple[object, str, str]] = {
     "no object": (5, SERVER, "object"),
+    "a list of types": (URL | {"type": ["http"]}, f"{SERVER}.type", "http"),
+    "an object of a type": (URL | {"type": {}}, f"{SERVER}.type", "http"),
     "nothing to start": ({}, SERVER, "command or a url"),
     "an empty command": ({"command": ""}, SERVER, "command"),
     "a command that is a list": ({"command": ["a"]}, SERVER, "command"),
