@@ -179,6 +179,17 @@ def test_without_a_terminal_a_password_is_not_asked(installed: Path) -> None:
     assert err == f"Error: {words}\n"
 
 
+def test_a_password_that_is_no_text_is_refused(installed: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *PERSON, "--data", str(installed)], cwd=ROOT,
+        env=environment(PYTHONIOENCODING="utf-8:strict"), input=b"\xff" * 12 + b"\n",
+        capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"Error: The password must be UTF-8 text.\n"
+
+
 UNKNOWN_CALL = """
 import django
 django.setup()

@@ -43,7 +43,7 @@ _WARM = 1_500  # inputs, or a tenth; after them memory is measured first
 _ROUND = 1_000  # inputs; between rounds is read what the next ones are about
 _HELD = 12  # calls asked for before each round
 _QUIET_SECONDS = 3.0
-_AGENTS = {"support": 0, "patient": 1, "spare": 0, "revoked": 0}  # seconds of grace
+_AGENTS = {"support": 0, "patient": 1, "spare": 0, "revoked": 0, "looker": 0}  # seconds of grace
 _RULES = [
     {"name": "reads pass", "effect": "read", "outcome": "allow"},
     {"name": "notes pass", "tool": "*__credit_note", "outcome": "allow"},
@@ -152,7 +152,9 @@ class Fuzz:
         """Prepare; `doors` says how many inputs go where."""
         self._installation, self._tally, self._doors = installation, tally, doors
         self._sender = Sender(installation, tally)
-        keys = {name: installation.key_of(name) for name in _AGENTS if name != "spare"}
+        keys = {
+            name: installation.key_of(name) for name in _AGENTS if name not in ("spare", "looker")
+        }
         self._messages = Messages(seed, keys, installation.raw().tools())
         document = installation.person("bo").http.get("/api/v1/schema/?format=json").json()
         self._rest, self._pages = Rest(seed, document), Pages(seed)
@@ -199,7 +201,8 @@ class Fuzz:
                 "environment": "staging",
                 "release": f"v1.0.{number}",
             }
-            await asyncio.to_thread(self._installation.raw("spare").call, "deploys__deploy", word)
+            # By an agent whose pages are left alone: on those of "spare" keys are revoked.
+            await asyncio.to_thread(self._installation.raw("looker").call, "deploys__deploy", word)
         for who in PEOPLE:
             if (await self._sender.fetch(who, "/settings/")).status != 200:
                 self._sender.sign_in_again(who)

@@ -15,7 +15,7 @@ from tests.support import dom
 
 READERS = ("bo", "ann", "dee", "aud")
 # To sign out, to stop agents or to change a password would end what the other inputs stand on.
-_LEFT_OUT = ("/logout/", "/-/stop/", "/agents/support/", "/agents/patient/")
+_LEFT_OUT = ("/logout/", "/-/stop/", "/agents/support/", "/agents/patient/", "/agents/looker/")
 _NEVER_RIGHT = ("login", "password")
 _ASKED = (
     "seen", "open", "before", "risk", "domain", "agent", "page", "to", "show", "call", "id", "days",

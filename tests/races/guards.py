@@ -160,7 +160,7 @@ GUARDS: dict[str, Guard] = {
         (
             Edit(
                 _LIFECYCLE + "releasing.py",
-                "    if now >= call.run_by_at:\n        raise CallExpired(call_id=call_id)\n",
+                "    if now >= call.run_by_at:\n        raise CallExpired(call_id=call.pk)\n",
                 "",
             ),
             Edit(

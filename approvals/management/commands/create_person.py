@@ -35,7 +35,10 @@ class Command(base.Command):
 
 
 def _first_line() -> str:
-    return sys.stdin.readline().rstrip("\r\n")
+    try:
+        return sys.stdin.readline().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise InvalidInput("The password must be UTF-8 text.") from None
 
 
 def _asked() -> str:
