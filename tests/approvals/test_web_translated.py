@@ -44,7 +44,7 @@ def read(client, address: str, language: str) -> str:
         ("/calls/{}/", "bo", ["⟦1 signature missing⟧", "⟦3,000 characters in between⟧"]),
         ("/history/", "aud", ["⟦2<span", "⟦Every call you may see, who decided and what became"]),
         ("/agents/", "ann", ["⟦1 agent⟧", "⟦Who may call, for whom, and with what keys."]),
-        ("/insights/", "aud", ["⟦0 calls took less than 5 s⟧"]),
+        ("/insights/", "aud", ["⟦Nobody decided a call in these days.⟧"]),
         ("/catalogue/", "aud", ["⟦2 tools⟧"]),
         ("/settings/", "bo", ["⟦You are signed in as bo.⟧"]),
         ("/accounts/login/", None, ["⟦Sign in⟧", "⟦Keep me signed in on this computer⟧"]),
