@@ -29,6 +29,7 @@ TEXTS = {
         "CAST(ROUND((julianday(%(expressions)s)) * 86400, 3) AS INTEGER)",
         "FLOOR(EXTRACT(EPOCH FROM (%(expressions)s)))::integer",
     },
+    "for whoever writes a template": {"A component is drawn from plain values, not from {}."},
     "names": {"Claude Code", "Cursor", "VS Code", "Python", "hold by default", "allow reads"},
     "values, by words that `_remarks` knows": {"Yes", "No"},
     "the sentence of a call, stored as people were shown it": {
