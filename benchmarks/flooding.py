@@ -14,9 +14,9 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.goals import SQLITE, Figure
-from benchmarks.places import Outcome, Size, allow_open_files
+from benchmarks.places import Outcome, Size, allow_open_files, governed_echo
 from benchmarks.raw import Connection
-from tests.support.running import Installation, Process, free_port
+from tests.support.running import Installation
 
 OTHERS = ("ada", "bea", "cat", "dan")
 LOUD = "loud"
@@ -31,20 +31,9 @@ Pace = Callable[[int], Awaitable[None]]
 def run(folder: Path, size: Size) -> Outcome:
     """Start an echo server and an installation that governs it; return the figure."""
     allow_open_files(2 * size.flooders + _SPARE_FILES)
-    port = free_port()
-    installation = Installation(folder / "data")
-    command = [sys.executable, "examples/echo.py", "--port", str(port)]
-    echo = Process(command, folder / "echo", installation.environment())
-    echo.start("serves MCP")
-    try:
-        installation.populate(
-            examples={}, echo=f"http://127.0.0.1:{port}/mcp",
-            agents=dict.fromkeys((LOUD, *OTHERS), 1),
-        )  # fmt: skip
-        with installation.running():
-            return asyncio.run(_measured(installation, size))
-    finally:
-        echo.kill()
+    agents = dict.fromkeys((LOUD, *OTHERS), 1)
+    with governed_echo(folder, agents=agents) as (installation, _):
+        return asyncio.run(_measured(installation, size))
 
 
 async def _measured(installation: Installation, size: Size) -> Outcome:

@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -25,6 +26,27 @@ RAISED = {
 
 
 BILLING = {"billing": ("refund:write", "get_customer:read")}
+
+
+@contextmanager
+def governed_echo(folder: Path, **more: object) -> Iterator[tuple[Installation, str]]:
+    """Run an echo server and an installation that governs it; yield that and the direct address.
+
+    Args:
+        more: what `tests.support.populate` is to make besides.
+    """
+    port = free_port()
+    direct = f"http://127.0.0.1:{port}/mcp"
+    installation = Installation(folder / "data")
+    command = [sys.executable, "examples/echo.py", "--port", str(port)]
+    echo = Process(command, folder / "echo", installation.environment())
+    echo.start("serves MCP")
+    try:
+        installation.populate(examples={}, echo=direct, **more)
+        with installation.running():
+            yield installation, direct
+    finally:
+        echo.kill()
 
 
 def raised() -> str:

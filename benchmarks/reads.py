@@ -5,16 +5,15 @@ block through the bridge, and again, so that a machine whose speed drifts does s
 """
 
 import asyncio
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks import report
 from benchmarks.goals import MANY, ONE, SIXTEEN, Figure
-from benchmarks.places import Outcome, Size
+from benchmarks.places import Outcome, Size, governed_echo
 from benchmarks.raw import Connection
-from tests.support.running import Installation, Process, free_port
+from tests.support.running import Installation
 
 CALLERS = {1: ONE, 16: SIXTEEN, 64: MANY}
 _WARM_UP = 200
@@ -22,17 +21,8 @@ _WARM_UP = 200
 
 def run(folder: Path, size: Size) -> Outcome:
     """Start an echo server and an installation that governs it; return the figures."""
-    port = free_port()
-    installation = Installation(folder / "data")
-    command = [sys.executable, "examples/echo.py", "--port", str(port)]
-    echo = Process(command, folder / "echo", installation.environment())
-    echo.start("serves MCP")
-    try:
-        installation.populate(examples={}, echo=f"http://127.0.0.1:{port}/mcp")
-        with installation.running():
-            found = asyncio.run(_all(f"http://127.0.0.1:{port}/mcp", installation, size))
-    finally:
-        echo.kill()
+    with governed_echo(folder) as (installation, direct):
+        found = asyncio.run(_all(direct, installation, size))
     figures = [
         Figure(name, CALLERS[ratios["callers"]], ratios[key])
         for ratios in found
