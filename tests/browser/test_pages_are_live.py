@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from approvals import lifecycle
 from approvals.models import Tool, ToolCall
+from tests.browser.conftest import READING_MS
 from tests.support import world as worlds
 
 pytestmark = pytest.mark.browser
@@ -286,3 +287,24 @@ def test_a_page_whose_person_signed_out_elsewhere_says_so(site, world, held_call
 
     expect(page.locator("#live")).to_have_text("Reconnecting")
     expect(row(page, call)).not_to_contain_text("Rejected")
+
+
+def test_a_page_whose_form_is_on_its_way_asks_for_nothing(site, world, held_call, live):
+    call = held_call()
+    page = live(world.bo, f"/calls/{call.pk}/")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    def decided_but_unanswered(route):
+        route.fetch(max_redirects=0)  # the hint follows the commit, so it is there before
+        page.wait_for_timeout(1_500)
+        assert [url for url in asked if "/parts/" in url] == []
+        route.fulfill(status=204)  # no other page comes
+
+    page.route("**/decide/", decided_but_unanswered)
+    page.wait_for_timeout(READING_MS)
+    page.locator(".tile", has_text="Approve").click()
+    page.get_by_role("button", name="Approve and let it run").click()
+
+    expect(page.locator("#state")).to_contain_text("Approved, waiting", timeout=WITHIN)
+    assert [url for url in asked if "/parts/" in url]

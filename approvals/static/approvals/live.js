@@ -10,6 +10,7 @@
   const MOST_FRESH = 50; // new rows on a page; beyond, only their number is told
   const SPEAK_EVERY_MS = 10000;
   const SLEPT_SECONDS = 90;
+  const LEAVING_SECONDS = 5;
 
   const $ = (selector, root = document) => root.querySelector(selector);
   const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -183,9 +184,10 @@
 
   const wanted = new Set();
   let isAsking = false;
+  let isLeaving = false; // a form was sent, and its answer will stand in this page's place
 
   async function askForChanges() {
-    if (isAsking || !wanted.size || isOver) return;
+    if (isAsking || !wanted.size || isOver || isLeaving) return;
     isAsking = true;
     const ids = [...wanted].slice(0, MOST_AT_ONCE);
     ids.forEach((id) => wanted.delete(id));
@@ -366,7 +368,18 @@
     event.target.dataset.sent = "yes";
     button.textContent = words.sending;
     button.setAttribute("aria-busy", "true");
+    leave();
   });
+
+  /** Ask for nothing while a form is on its way: the server has better things to do just then than
+   * to bring a page up to date that is going. Where no other page comes, it goes on. */
+  function leave() {
+    isLeaving = true;
+    setTimeout(() => {
+      isLeaving = false;
+      askForChanges();
+    }, 1000 * LEAVING_SECONDS);
+  }
 
   // A page that comes back from the browser's memory is old: its forms and rows are not to be used.
   addEventListener("pageshow", (event) => event.persisted && location.reload());
