@@ -35,7 +35,7 @@ _NOTE_ROWS = """() => {
 
 # The moment of the click itself: a driver scrolls to a button and looks whether it moves before.
 _NOTE_CLICK = """() => addEventListener(
-  "click", (event) => { sessionStorage.clicked = performance.timeOrigin + event.timeStamp; }, true)"""
+  "click", event => sessionStorage.clicked = performance.timeOrigin + event.timeStamp, true)"""
 
 
 def run(folder: Path, size: Size) -> Outcome:

@@ -10,7 +10,7 @@ from tests.support.python_words import MARKS, ROOT, messages, python_files, unma
 # What speaks to pages; agents, REST, the trail, logs and commands read English.
 SPEAKING = python_files(
     "approvals/web", "approvals/templatetags", "approvals/wording", "approvals/figures.py",
-    "approvals/policy.py", "approvals/errors.py", "approvals/access.py",
+    "approvals/policy", "approvals/errors.py", "approvals/access.py",
     "approvals/administration", "approvals/lifecycle/deciding.py", "approvals/lifecycle/moving.py",
 )  # fmt: skip
 

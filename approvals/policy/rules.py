@@ -1,0 +1,97 @@
+"""What a policy is made of: facts of a call, and rules that match them."""
+
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from approvals.canonical import digest_of
+
+
+class Effect(StrEnum):
+    """What a tool does, as a person reviewed it, or why nobody can say."""
+
+    READ = "read"
+    WRITE = "write"
+    DESTRUCTIVE = "destructive"
+    UNREVIEWED = "unreviewed"  # nobody has looked at it
+    CHANGED = "changed"  # it is no longer what somebody looked at
+
+
+class Outcome(StrEnum):
+    """What a rule does with the calls it governs."""
+
+    ALLOW = "allow"  # let it through, with the rule as its decision
+    HOLD = "hold"  # ask people
+    DENY = "deny"  # refuse it, with the rule's words
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a call before anybody decides; the seam for conditions on arguments."""
+
+    domain: str
+    tool: str  # as agents call it: <upstream>__<tool>
+    effect: str  # any other word than Effect's counts as unreviewed
+    agent: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of a policy; an empty domain, tool, effect or agent matches any."""
+
+    position: int  # from 1; says nothing about what the rule does
+    name: str
+    outcome: Outcome
+    domain: str = ""
+    tool: str = ""  # glob over the exposed name: * ? [abc] [!abc]
+    effect: str = ""
+    agent: str = ""
+    quorum: int = 1  # distinct approvals a held call needs
+    expires_seconds: int = 3600  # people have this long to decide
+    message: str = ""  # for people and, of a deny rule, for the agent
+
+    def __post_init__(self) -> None:
+        # Rules come back from JSON columns with their outcome as a bare word.
+        object.__setattr__(self, "outcome", Outcome(self.outcome))
+
+    def as_dict(self) -> dict[str, str | int]:
+        """Return every field as JSON has them; `Rule(**rule.as_dict())` is the rule again."""
+        return asdict(self) | {"outcome": self.outcome.value}
+
+    def digest(self) -> str:
+        """Return what a binding holds of a rule: all but its place among the others."""
+        fields = self.as_dict()
+        # A rule put in above this one must not void what waits under it.
+        del fields["position"]
+        return digest_of(fields)
+
+    def matches(self, facts: Facts) -> bool:
+        """Tell whether this rule governs a call that no rule before it does."""
+        return (
+            self.domain in ("", facts.domain)
+            and self.agent in ("", facts.agent)
+            and (not self.tool or fnmatchcase(facts.tool, self.tool))
+            and (self._allows(facts) if self.outcome == Outcome.ALLOW else self._catches(facts))
+        )
+
+    def _allows(self, facts: Facts) -> bool:
+        if facts.effect == Effect.READ:
+            return self.effect in ("", Effect.READ)
+        if facts.effect in (Effect.WRITE, Effect.DESTRUCTIVE):
+            # A write passes only under a rule that names it: a bare "allow" means reads.
+            return self.effect == facts.effect or (not self.effect and bool(self.tool))
+        return False
+
+    def _catches(self, facts: Facts) -> bool:
+        if self.effect in ("", facts.effect):
+            return True
+        # Unknown means write: what holds writes must not let an unreviewed one slip past it.
+        is_unknown = facts.effect not in (Effect.READ, Effect.WRITE, Effect.DESTRUCTIVE)
+        return is_unknown and self.effect in (Effect.WRITE, Effect.DESTRUCTIVE)
+
+
+LAST_RULE = Rule(position=1, name="hold by default", outcome=Outcome.HOLD)
+SEED = (
+    Rule(position=1, name="allow reads", outcome=Outcome.ALLOW, effect=Effect.READ),
+    replace(LAST_RULE, position=2),
+)

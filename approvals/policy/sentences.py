@@ -1,0 +1,65 @@
+"""Rules in words."""
+
+from approvals.phrases import Phrase, phrase, phrases
+from approvals.policy.rules import Effect, Outcome, Rule
+
+
+def to_sentence(rule: Rule) -> Phrase:
+    """Return a rule in words: "Hold billing__refund for 2 approvers within 30 minutes"."""
+    subject = to_clause(rule)
+    if rule.outcome == Outcome.ALLOW:
+        return phrase("Allow %(calls)s", calls=subject)
+    if rule.outcome == Outcome.DENY:
+        return phrase("Deny %(calls)s", calls=subject)
+    return phrase("Hold %(calls)s", calls=subject)
+
+
+def to_clause(rule: Rule) -> Phrase:
+    """Return a rule without its verb, which a page may show apart."""
+    subject = _subject(rule)
+    if rule.agent:
+        subject = phrase("%(calls)s by %(agent)s", calls=subject, agent=rule.agent)
+    if rule.domain:
+        subject = phrase("%(calls)s in %(domain)s", calls=subject, domain=rule.domain)
+    if rule.outcome != Outcome.HOLD:
+        return subject
+    people = phrases("%(number)s approver", "%(number)s approvers", rule.quorum, number=rule.quorum)
+    span = _span(rule.expires_seconds)
+    return phrase(
+        "%(calls)s for %(people)s within %(time)s", calls=subject, people=people, time=span
+    )
+
+
+def _subject(rule: Rule) -> Phrase:
+    is_allow = rule.outcome == Outcome.ALLOW
+    if not rule.effect and not rule.tool:
+        return phrase("reads") if is_allow else phrase("everything")
+    if not rule.effect:
+        return Phrase(rule.tool)
+    words = (_ALLOWED if is_allow else _CAUGHT)[Effect(rule.effect)]
+    return phrase("%(calls)s through %(tool)s", calls=words, tool=rule.tool) if rule.tool else words
+
+
+_ALLOWED = {
+    Effect.READ: phrase("reads"),
+    Effect.WRITE: phrase("writes"),
+    Effect.DESTRUCTIVE: phrase("destructive calls"),
+    Effect.UNREVIEWED: phrase("calls of unreviewed tools"),
+    Effect.CHANGED: phrase("calls of changed tools"),
+}
+_CAUGHT = _ALLOWED | {
+    Effect.WRITE: phrase("writes and unreviewed calls"),
+    Effect.DESTRUCTIVE: phrase("destructive calls and unreviewed calls"),
+}
+
+
+def _span(seconds: int) -> Phrase:
+    # At least two of a larger unit: "60 minutes" compares better with "90 minutes" than "1 hour".
+    if seconds % 86400 == 0 and seconds >= 2 * 86400:
+        return phrase("%(days)s days", days=seconds // 86400)
+    if seconds % 3600 == 0 and seconds >= 2 * 3600:
+        return phrase("%(hours)s hours", hours=seconds // 3600)
+    if seconds % 60 == 0:
+        minutes = seconds // 60
+        return phrases("%(minutes)s minute", "%(minutes)s minutes", minutes, minutes=minutes)
+    return phrase("%(seconds)s seconds", seconds=seconds)
