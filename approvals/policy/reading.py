@@ -143,4 +143,5 @@ _TESTS: dict[str, _Test] = {
     "quorum": _whole(1, MAX_QUORUM),
     "expires_seconds": _whole(*EXPIRES_SECONDS),
     "message": _text(500),
+    "comment": _text(1_000),
 }

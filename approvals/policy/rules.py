@@ -49,21 +49,25 @@ class Rule:
     quorum: int = 1  # distinct approvals a held call needs
     expires_seconds: int = 3600  # people have this long to decide
     message: str = ""  # for people and, of a deny rule, for the agent
+    comment: str = ""  # for whoever reads the rules; does nothing
 
     def __post_init__(self) -> None:
         # Rules come back from JSON columns with their outcome as a bare word.
         object.__setattr__(self, "outcome", Outcome(self.outcome))
 
     def as_dict(self) -> dict[str, str | int]:
-        """Return every field as JSON has them; `Rule(**rule.as_dict())` is the rule again."""
-        return asdict(self) | {"outcome": self.outcome.value}
+        """Return its fields as JSON has them; `Rule(**rule.as_dict())` is the rule again.
+
+        What says nothing is left out, of the fields that came later: a rule keeps its digest.
+        """
+        found = asdict(self) | {"outcome": self.outcome.value}
+        return {key: value for key, value in found.items() if value or key not in _LATER}
 
     def digest(self) -> str:
-        """Return what a binding holds of a rule: all but its place among the others."""
-        fields = self.as_dict()
+        """Return what a binding holds of a rule: all but its place and what is told about it."""
         # A rule put in above this one must not void what waits under it.
-        del fields["position"]
-        return digest_of(fields)
+        fields = self.as_dict().items()
+        return digest_of({key: value for key, value in fields if key not in _UNBOUND})
 
     def matches(self, facts: Facts) -> bool:
         """Tell whether this rule governs a call that no rule before it does."""
@@ -89,6 +93,9 @@ class Rule:
         is_unknown = facts.effect not in (Effect.READ, Effect.WRITE, Effect.DESTRUCTIVE)
         return is_unknown and self.effect in (Effect.WRITE, Effect.DESTRUCTIVE)
 
+
+_LATER = {"comment"}
+_UNBOUND = {"position", "comment"}
 
 LAST_RULE = Rule(position=1, name="hold by default", outcome=Outcome.HOLD)
 SEED = (

@@ -220,15 +220,16 @@ OTHER: dict[str, Any] = {
     "quorum": 2,
     "expires_seconds": 60,
     "message": "No.",
+    "comment": "Since May.",
 }
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Rule)])
-def test_a_rules_digest_covers_all_of_it_but_its_position(field: str) -> None:
+def test_a_rules_digest_covers_all_of_what_it_does(field: str) -> None:
     before = rule(HOLD)
     after = replace(before, **{field: OTHER.get(field, 7)})
 
-    assert (before.digest() == after.digest()) is (field == "position")
+    assert (before.digest() == after.digest()) is (field in ("position", "comment"))
 
 
 def test_a_rule_survives_being_stored_as_json() -> None:
@@ -309,6 +310,17 @@ def test_a_file_becomes_rules_in_its_order_with_the_last_one_after_them() -> Non
         Rule(position=2, name="rule 2", outcome=DENY),
         replace(LAST_RULE, position=3),
     )
+
+
+def test_a_rule_keeps_the_digest_it_had_before_rules_knew_more() -> None:
+    """Calls wait under digests of rules that were written before; a comment does nothing."""
+    first = rule(HOLD, tool="billing__refund", quorum=2, expires_seconds=1800, message="Look.")
+    known = replace(first, position=3, name="big refunds", domain="billing")
+
+    digest = "09fce1fe226af686fb65eb8924a4e440b3751fe825615a1e98dc5a161453d1ee"
+    assert known.digest() == replace(known, comment="Since May.").digest() == digest
+    assert "comment" not in known.as_dict()
+    assert Rule(**replace(known, comment="Since May.").as_dict()).comment == "Since May."
 
 
 def test_an_empty_file_holds_everything() -> None:
