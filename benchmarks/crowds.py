@@ -62,7 +62,7 @@ async def submit_many(installation: Installation, calls: int) -> tuple[list[floa
     numbers, took = iter(range(calls)), list[float]()
 
     async def caller() -> None:
-        connection = await Connection(f"{installation.url}/mcp", installation.key).open()
+        connection = await Connection(f"{installation.agents_url}/mcp", installation.key).open()
         for number in numbers:
             began = time.perf_counter()
             await connection.task("billing__refund", refund(number))
@@ -116,7 +116,7 @@ async def hold_many(installation: Installation, calls: int) -> Crowd:
     for begin in range(0, calls, _AT_ONCE):
         numbers = range(begin, min(begin + _AT_ONCE, calls))
         for number in numbers:
-            connection = await Connection(f"{installation.url}/mcp", installation.key).open()
+            connection = await Connection(f"{installation.agents_url}/mcp", installation.key).open()
             connections.append(connection)
             waiting.add(asyncio.create_task(connection.call("billing__refund", refund(number))))
         are_held = partial(_holds, installation, numbers.stop)
@@ -142,7 +142,7 @@ async def hold_many(installation: Installation, calls: int) -> Crowd:
 
 async def ask_again(installation: Installation, ticket: str) -> bytes:
     """Return what an agent hears of a ticket."""
-    connection = await Connection(f"{installation.url}/mcp", installation.key).open()
+    connection = await Connection(f"{installation.agents_url}/mcp", installation.key).open()
     answer = await connection.call("approval_status", {"ticket": ticket})
     connection.close()
     return answer

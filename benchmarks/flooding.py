@@ -61,7 +61,9 @@ async def others(installation: Installation, reads: int) -> list[float]:
     """Return the seconds of each read of the other agents, one at a time each."""
 
     async def reader(name: str) -> list[float]:
-        connection = await Connection(f"{installation.url}/mcp", installation.key_of(name)).open()
+        connection = await Connection(
+            f"{installation.agents_url}/mcp", installation.key_of(name)
+        ).open()
         took = []
         for number in range(reads):
             began = time.perf_counter()
@@ -111,7 +113,7 @@ async def _load(installation: Installation, callers: int, pace: Pace) -> AsyncIt
     async def caller() -> None:
         while True:
             connection = await Connection(
-                f"{installation.url}/mcp", installation.key_of(LOUD)
+                f"{installation.agents_url}/mcp", installation.key_of(LOUD)
             ).open()
             try:
                 while True:

@@ -97,7 +97,7 @@ def refund(number: int) -> dict[str, object]:
 
 async def hold(installation: Installation, number: int) -> tuple[str, float]:
     """Ask for one refund; return its ticket and when the request left, seconds since 1970."""
-    connection = await Connection(f"{installation.url}/mcp", installation.key).open()
+    connection = await Connection(f"{installation.agents_url}/mcp", installation.key).open()
     began = time.time()
     task = await connection.task("billing__refund", refund(number))
     connection.close()
@@ -159,7 +159,7 @@ async def to_agent(installation: Installation, calls: int) -> list[float]:
     bo = installation.person("bo")
     took = []
     for number in range(calls):
-        connection = await Connection(f"{installation.url}/mcp", installation.key).open()
+        connection = await Connection(f"{installation.agents_url}/mcp", installation.key).open()
         waiting = asyncio.create_task(connection.call("billing__refund", refund(number)))
         call_id = await asyncio.to_thread(bo.held, refund(number))
         await asyncio.to_thread(bo.approve, call_id)

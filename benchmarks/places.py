@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.apart import Apart
 from benchmarks.goals import POSTGRES, REDIS, SQLITE, Figure
 from tests.support import services
 from tests.support.running import Installation, Process, free_port, postgres_database, until
@@ -117,7 +118,8 @@ def prepared(
         database = nullcontext("") if place == SQLITE else postgres_database(name)
         url = stack.enter_context(database)
         broker = {"REDIS_URL": stack.enter_context(_redis(folder))} if place == REDIS else {}
-        installation = Installation(folder / "data", url, settings=RAISED | broker | settings)
+        kind = Apart if place == REDIS else Installation
+        installation = kind(folder / "data", url, settings=RAISED | broker | settings)
         installation.populate(**{"examples": BILLING, **populated})
         stack.callback(installation.close)
         yield installation

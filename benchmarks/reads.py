@@ -32,7 +32,7 @@ def run(folder: Path, size: Size) -> Outcome:
 
 
 async def _all(direct: str, installation: Installation, size: Size) -> list[dict[str, Any]]:
-    bridge, key = f"{installation.url}/mcp", installation.key
+    bridge, key = f"{installation.agents_url}/mcp", installation.key
     connection = await Connection(bridge, key).open()
     for _ in range(_WARM_UP):
         await connection.call("echo__echo", {"text": "warm"})

@@ -76,7 +76,7 @@ async def serves(installation: Installation) -> None:
         return bool(httpx2.get(f"{installation.url}/readyz", timeout=60).status_code == 200)
 
     await asyncio.to_thread(until, is_ready, "the server being ready", 300)
-    connection = await Connection(f"{installation.url}/mcp", installation.key).open()
+    connection = await Connection(f"{installation.agents_url}/mcp", installation.key).open()
     answer = await connection.call("billing__get_customer", {"customer": "cus_8241"})
     connection.close()
     if b"cus_8241" not in answer:

@@ -205,6 +205,11 @@ class Installation:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def agents_url(self) -> str:
+        """Return where agents reach it."""
+        return self.url
+
+    @property
     def ledger(self) -> Path:
         """Return the SQLite file of the billing example."""
         return self.data / "billing.sqlite3"
@@ -308,11 +313,11 @@ class Installation:
 
     def raw(self, agent: str = "support", *, era: Era = "modern") -> RawAgent:
         """Return an agent that speaks HTTP itself."""
-        return RawAgent(self.url, self.key_of(agent), era=era)
+        return RawAgent(self.agents_url, self.key_of(agent), era=era)
 
     def sdk(self, agent: str = "support", *, era: Era = "modern", tasks: bool = False) -> SdkAgent:
         """Return an agent that uses the SDK's client."""
-        return SdkAgent(self.url, self.key_of(agent), era=era, tasks=tasks)
+        return SdkAgent(self.agents_url, self.key_of(agent), era=era, tasks=tasks)
 
     def person(self, name: str) -> Person:
         """Sign somebody in, once: sessions outlive restarts."""
