@@ -15,6 +15,7 @@ from approvals.models import ToolCall, Upstream, database_now
 
 _ASIDE = timedelta(seconds=60)  # for a call that cannot be claimed, until it is tried again
 _FROZEN_SECONDS = 10  # a worker that stands still with the lock loses it; its claim is undone
+_WAIT_SECONDS = 1  # for such a lock: what waits longer is left to the next sweep
 
 
 def claim_next(upstream_id: int, *, worker: str) -> Claim | None:
@@ -30,6 +31,7 @@ def claim_next(upstream_id: int, *, worker: str) -> Claim | None:
 
     Raises:
         Conflict: the call moved on meanwhile; another may be ready.
+        OperationalError: the database is away, or somebody stands still while claiming.
     """
     # A look without a lock first: most workers are woken for what another has claimed already.
     if _ready(upstream_id).first() is None or _is_full(upstream_id):
@@ -74,7 +76,10 @@ def _locked_turn(upstream_id: int) -> int | None:
     """Let one claim of an upstream come after the other; return whose turn was the last."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{_FROZEN_SECONDS}s'")
+            cursor.execute(
+                f"SET LOCAL idle_in_transaction_session_timeout = '{_FROZEN_SECONDS}s';"
+                f"SET LOCAL lock_timeout = '{_WAIT_SECONDS}s'"
+            )
     row = Upstream.objects.select_for_update(no_key=True).filter(pk=upstream_id)
     return row.values_list("turn_of", flat=True).first()
 

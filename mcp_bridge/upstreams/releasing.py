@@ -21,7 +21,7 @@ from approvals import bindings, failpoints, lifecycle
 from approvals.errors import ApprovalsError, Conflict, NotFound
 from approvals.models import ToolCall, Upstream
 from approvals.outcomes import UNKNOWN, Outcome
-from mcp_bridge.threads import in_database
+from mcp_bridge.threads import DatabaseThreads, in_database
 from mcp_bridge.upstreams import catalog
 from mcp_bridge.upstreams.breaker import Breaker, Trial
 from mcp_bridge.upstreams.connections import Connection
@@ -64,6 +64,9 @@ class Releases:
         self._busy: Counter[int] = Counter()  # calls this process has at each upstream
         self._breakers: dict[int, Breaker] = {}
         self._late: set[asyncio.Task[None]] = set()
+        # Claims of an upstream wait for each other, at worst for a process that stands still. What
+        # is on its way must not wait behind them: an answer not written down in time is unknown.
+        self._claims = DatabaseThreads(3, "claims")
 
     async def release(self, call_id: UUID) -> None:
         """Release what is ready at a call's upstream, in turn; return when nothing is left to do.
@@ -89,6 +92,7 @@ class Releases:
         for task in self._late:
             task.cancel()
         await self.sessions.close()
+        await asyncio.to_thread(self._claims.close)
 
     def _has_room(self, upstream_id: int) -> bool:
         """Tell whether this process alone has not filled the upstream; the database counts all."""
@@ -117,7 +121,7 @@ class Releases:
                 if trial is None or not self._may_claim():
                     return
                 try:
-                    claim = await in_database(
+                    claim = await self._claims.run(
                         lifecycle.claim_next, upstream.pk, worker=self._worker
                     )
                 except Conflict:

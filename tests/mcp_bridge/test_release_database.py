@@ -6,7 +6,8 @@ confirmation is lost is made by the driver's wrapper, after it has committed.
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlunsplit
 
@@ -15,13 +16,17 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.backends.base import base
 
-from approvals.models import Dispatch, ToolCall
+from approvals.administration import catalog
+from approvals.lifecycle import claiming
+from approvals.models import Dispatch, ToolCall, Upstream
 from mcp_bridge import release
 from mcp_bridge.upstreams.releasing import Releases
 from tests.support import upstreams as servers
+from tests.support import world as worlds
+from tests.support.asking import put
 from tests.support.running import until
 from tests.support.upstreams import HttpUpstream
-from tests.support.world import REFUND
+from tests.support.world import ACTOR, REFUND, World
 
 S = ToolCall.Status
 Approved = Callable[..., ToolCall]
@@ -32,6 +37,13 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 def fresh(call: ToolCall) -> ToolCall:
     return ToolCall.objects.get(pk=call.pk)
+
+
+def delivered(call: ToolCall) -> threading.Thread:
+    """Deliver the message in a thread of its own."""
+    thread = threading.Thread(target=release.release, args=(str(call.pk),))
+    thread.start()
+    return thread
 
 
 def breaks_the_commit_of_a_dispatch(
@@ -174,3 +186,62 @@ def test_two_workers_that_are_woken_for_one_call_send_it_once(
     assert {fresh(call).status for call in calls} == {S.SUCCEEDED}
     assert sorted(effect["memo"] for effect in billing.effects) == [str(n) for n in range(rounds)]
     assert Dispatch.objects.count() == rounds
+
+
+@contextmanager
+def standing_still(upstream: Upstream) -> Iterator[None]:
+    """Hold the lock of an upstream's turns, as a worker that is stopped in the middle does."""
+    with psycopg.connect(_address()) as frozen:
+        turns = "SELECT 1 FROM approvals_upstream WHERE id = %s FOR NO KEY UPDATE"
+        frozen.execute(turns, [upstream.pk])
+        yield
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return cursor.fetchone() is not None
+
+
+@pytest.mark.postgres
+def test_an_answer_is_written_down_while_somebody_stands_still_with_the_turns(
+    approved: Approved, billing: HttpUpstream, monkeypatch: pytest.MonkeyPatch
+):
+    """Seen to fail with claims in the threads that everything else uses."""
+    monkeypatch.setattr(claiming, "_WAIT_SECONDS", 60)
+    billing.ways["tools/call"] = servers.waits()
+    first = approved(arguments=REFUND | {"memo": "first"})
+    running = [delivered(first)]
+    until(lambda: len(billing.calls) == 1, "the first call")
+    others = [approved(arguments=REFUND | {"memo": str(n)}) for n in range(8)]
+
+    with standing_still(first.upstream):
+        running += [delivered(call) for call in others]
+        until(waits_for_a_lock, "somebody waiting for the turns")
+        billing.gate.set()
+        until(lambda: fresh(first).status == S.SUCCEEDED, "the answer being written down", 10)
+
+    for thread in running:
+        thread.join(20)
+    assert {fresh(call).status for call in others} == {S.SUCCEEDED}
+
+
+@pytest.mark.postgres
+def test_somebody_who_stands_still_at_one_upstream_holds_up_no_other_for_long(
+    approved: Approved, billing: HttpUpstream, world: World
+):
+    """Seen to fail without a limit on how long a claim waits for its lock."""
+    stuck = [approved(arguments=REFUND | {"memo": str(n)}) for n in range(8)]
+    with servers.serving() as server:
+        other = put(world.billing, server, "other")
+        worlds.list_tools(other, worlds.definition("refund"))
+        tool = catalog.review_tool(catalog.get_tool("other", "refund"), effect="write", actor=ACTOR)
+        elsewhere = worlds.walk(worlds.hold(world, tool=tool), world, S.APPROVED)
+
+        with standing_still(stuck[0].upstream):
+            running = [delivered(call) for call in stuck]
+            until(waits_for_a_lock, "somebody waiting for the turns")
+            running.append(delivered(elsewhere))
+            until(lambda: fresh(elsewhere).status == S.SUCCEEDED, "the other upstream's call", 15)
+        for thread in running:
+            thread.join(20)
