@@ -102,6 +102,11 @@ class Conflict(ApprovalsError):
     http_status = 409
 
 
+class PolicyChanged(Conflict):
+    says = phrase("Another version of the policy came meanwhile.")
+    code = "policy_changed"
+
+
 class IllegalMove(Conflict):
     says = phrase("No arrow leads from the call's state to that one.")
     code = "illegal_move"

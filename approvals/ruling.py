@@ -19,7 +19,10 @@ def in_force() -> PolicyInForce:
     newest = PolicyVersion.objects.order_by("-number").first()
     if newest is None:
         return PolicyInForce(0, policy.SEED)
-    rules = tuple(
-        policy.Rule(position=row.position, name=row.name, **row.body) for row in newest.rules.all()
-    )
-    return PolicyInForce(newest.number, rules)
+    return PolicyInForce(newest.number, rules_of(newest))
+
+
+def rules_of(version: PolicyVersion) -> tuple[policy.Rule, ...]:
+    """Return the rules of a stored version, in order."""
+    rows = version.rules.order_by("position")
+    return tuple(policy.Rule(position=r.position, name=r.name, **r.body) for r in rows)

@@ -4,33 +4,50 @@ from django.db import transaction
 
 from approvals import policy
 from approvals.administration.writing import note
+from approvals.errors import PolicyChanged
 from approvals.models import PolicyVersion, Revision, RuleRow
+from approvals.phrases import Phrase, phrase
 
 
 @transaction.atomic
-def load_rules(document: object, *, source: str, actor: str) -> PolicyVersion:
+def load_rules(
+    document: object, *, source: str, actor: str, reason: str = "", based_on: int | None = None
+) -> PolicyVersion:
     """Put a whole new policy in force.
 
     Args:
         document: the parsed file, {"rules": [...]}.
         source: where it came from, for people.
+        reason: why, for people; at most 500 characters are kept.
+        based_on: the version that was read when this one was written; None loads over any.
 
     Raises:
         InvalidInput: anything in it is wrong; every place is named and nothing is changed.
+        PolicyChanged: another version came meanwhile; nothing is changed.
     """
     rules = policy.load(document)
     # Takes the row's lock: whoever loads at the same moment waits, and numbers on from this one.
     Revision.bump()
     newest = PolicyVersion.objects.order_by("-number").first()
+    number = newest.number if newest else 0
+    if based_on not in (None, number):
+        raise PolicyChanged(_overtaken(based_on, number))
     version = PolicyVersion.objects.create(
-        number=(newest.number if newest else 0) + 1, source=source[:200], loaded_by=actor
+        number=number + 1, source=source[:200], reason=reason[:500], loaded_by=actor
     )
     RuleRow.objects.bulk_create(_row(version, rule) for rule in rules)
     note(
         "policy", "policy.loaded", actor=actor, version=version.number, source=source[:200],
-        rules=[rule.as_dict() for rule in rules],
+        rules=[rule.as_dict() for rule in rules], **({"reason": reason[:500]} if reason else {}),
     )  # fmt: skip
     return version
+
+
+def _overtaken(based_on: int | None, number: int) -> Phrase:
+    return phrase(
+        "Version %(now)s is in force, not version %(then)s, which this was written for.",
+        now=number, then=based_on,
+    )  # fmt: skip
 
 
 def _row(version: PolicyVersion, rule: policy.Rule) -> RuleRow:

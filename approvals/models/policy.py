@@ -8,6 +8,7 @@ class PolicyVersion(models.Model):
 
     number = models.PositiveIntegerField(unique=True)
     source = models.CharField(max_length=200)  # the file it came from
+    reason = models.CharField(max_length=500, blank=True)  # why, in the words of whoever loaded it
     loaded_by = models.CharField(max_length=64)  # actor, as in audit events
     loaded_at = models.DateTimeField(auto_now_add=True)
 

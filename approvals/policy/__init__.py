@@ -4,10 +4,12 @@ Hold by default. Only a tool that a person reviewed, and that is still what was 
 without being asked about: an unreviewed or changed tool counts as a write that no rule can allow.
 """
 
+from approvals.policy.differing import Difference, Kind, difference
 from approvals.policy.judging import Ruling, evaluate, stricter
 from approvals.policy.reading import EXPIRES_SECONDS, MAX_QUORUM, MAX_RULES, load
 from approvals.policy.rules import LAST_RULE, SEED, Effect, Facts, Outcome, Rule
 from approvals.policy.sentences import to_clause, to_sentence
+from approvals.policy.writing import dump
 
 __all__ = [
     "EXPIRES_SECONDS",
@@ -15,11 +17,15 @@ __all__ = [
     "MAX_QUORUM",
     "MAX_RULES",
     "SEED",
+    "Difference",
     "Effect",
     "Facts",
+    "Kind",
     "Outcome",
     "Rule",
     "Ruling",
+    "difference",
+    "dump",
     "evaluate",
     "load",
     "stricter",

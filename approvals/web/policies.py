@@ -1,5 +1,6 @@
 """The rules at `/policies/`, as sentences and read-only: those in force, and those before them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db.models import Count
@@ -8,12 +9,13 @@ from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy
 
-from approvals import access, policy
-from approvals.models import Person, PolicyVersion, RuleRow, database_now
+from approvals import access, policy, ruling
+from approvals.models import Person, PolicyVersion, database_now
 from approvals.translating import translated
 from approvals.web.accounts import signed_in
 
 MOST_VERSIONS = 50
+MOST_CHANGES = 200
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,36 @@ class Line:
         return translated(policy.to_clause(self.rule))
 
 
+_KINDS = {
+    policy.Kind.ADDED: Look("ok", "check", gettext_lazy("Added")),
+    policy.Kind.REMOVED: Look("bad", "x", gettext_lazy("Removed")),
+    policy.Kind.CHANGED: Look("warn", "edit", gettext_lazy("Changed")),
+    policy.Kind.MOVED: Look("idle", "repeat", gettext_lazy("Moved")),
+}
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a version changed about one rule, as people read it; no line on a side it has none."""
+
+    look: Look
+    before: Line | None
+    after: Line | None
+
+
 @signed_in
 def page(request: HttpRequest, person: Person, number: int | None = None) -> HttpResponse:
     """The rules in force, or those of a former version by its number."""
     newest = PolicyVersion.objects.order_by("-number").first()
     shown = newest if number is None else _version(number)
-    rules = _rules(shown) if shown else list(policy.SEED)
+    rules = ruling.rules_of(shown) if shown else policy.SEED
     return render(
         request,
         "approvals/policies.html",
         {
             "now": database_now(),
             "lines": _lines(person, rules),
+            "changes": _changes(person, shown) if shown else [],
             "version": shown,
             "is_in_force": shown == newest,
             "versions": _versions(),
@@ -81,12 +101,24 @@ def _version(number: int) -> PolicyVersion | None:
     return version
 
 
-def _rules(version: PolicyVersion) -> list[policy.Rule]:
-    rows = RuleRow.objects.filter(version=version).order_by("position")
-    return [policy.Rule(position=row.position, name=row.name, **row.body) for row in rows]
+def _changes(person: Person, version: PolicyVersion) -> list[Changed]:
+    """Return what a version changed against the one before it, at most MOST_CHANGES rules."""
+    earlier = PolicyVersion.objects.filter(number=version.number - 1).first()
+    before = ruling.rules_of(earlier) if earlier else policy.SEED
+    found = policy.difference(before, ruling.rules_of(version))[:MOST_CHANGES]
+    told = [rule for each in found for rule in (each.before, each.after) if rule]
+    lines = iter(_lines(person, told))
+    return [
+        Changed(
+            _KINDS[each.kind],
+            before=next(lines) if each.before else None,
+            after=next(lines) if each.after else None,
+        )
+        for each in found
+    ]
 
 
-def _lines(person: Person, rules: list[policy.Rule]) -> list[Line]:
+def _lines(person: Person, rules: Sequence[policy.Rule]) -> list[Line]:
     visible = set(access.catalogue_of(person).values_list("name", flat=True))
     sees_all = person.is_auditor or person.is_administrator
     return [

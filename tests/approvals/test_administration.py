@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from approvals import access, canonical, ruling
 from approvals.administration import agents, people, policy
-from approvals.errors import InvalidInput, NotFound
+from approvals.errors import InvalidInput, NotFound, PolicyChanged
 from approvals.models import (
     Agent,
     AgentKey,
@@ -260,6 +260,19 @@ def test_a_policy_with_one_mistake_is_refused_whole_and_every_place_named(db: No
     assert places == ["$.rules[1].outcome", "$.rules[2].outcome", "$.rules[2].x"]
     assert rows() == before
     assert ruling.in_force().version == 1
+
+
+def test_a_policy_written_for_another_version_than_the_one_in_force_is_refused(db: None) -> None:
+    policy.load_rules({"rules": []}, source="first", actor=ACTOR, based_on=0)
+    policy.load_rules({"rules": []}, source="hers", actor=ACTOR, based_on=1, reason="A freeze.")
+    before = rows()
+
+    with pytest.raises(PolicyChanged, match="Version 2 is in force, not version 1"):
+        policy.load_rules({"rules": []}, source="mine", actor=ACTOR, based_on=1)
+
+    assert rows() == before
+    assert newest("policy")[2]["reason"] == "A freeze."
+    assert PolicyVersion.objects.get(number=2).reason == "A freeze."
 
 
 def test_the_largest_policy_that_is_allowed_can_be_loaded_and_recorded(db: None) -> None:

@@ -3,13 +3,10 @@
 import io
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
-from django.core.management.base import CommandError
 from django.db.migrations.recorder import MigrationRecorder
 
 from approvals.administration import agents
@@ -25,31 +22,12 @@ from approvals.models import (
     Tool,
     ToolCall,
 )
+from tests.support.commands import Said, run
 from tests.support.tampering import by_hand
 from tests.support.world import PASSWORD, World, definition, list_tools
 
 S = ToolCall.Status
 ROWS = (Person, Domain, Agent, AgentKey, PolicyVersion, AuditEvent)
-
-
-@dataclass
-class Said:
-    """What a command printed, and its exit code."""
-
-    out: str
-    err: str
-    code: int
-
-
-def run(*arguments: str) -> Said:
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    try:
-        call_command(*arguments, stdout=out, stderr=err)
-    except CommandError as error:
-        # What Django prints of it, and the code it ends with, is shown by the tests of processes.
-        err.write(str(error))
-        code = error.returncode
-    return Said(out.getvalue(), err.getvalue(), code)
 
 
 @pytest.fixture

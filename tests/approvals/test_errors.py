@@ -13,6 +13,7 @@ CODES = {
     "NotFound": ("not_found", 404, False),
     "NotAllowed": ("not_allowed", 403, False),
     "Conflict": ("conflict", 409, False),
+    "PolicyChanged": ("policy_changed", 409, False),
     "IllegalMove": ("illegal_move", 409, False),
     "LostRace": ("lost_race", 409, False),
     "StaleBinding": ("stale_binding", 409, False),

@@ -1,5 +1,7 @@
 """The rules as sentences: those in force, those before them, and to whom they are told."""
 
+from typing import Any
+
 import pytest
 
 from approvals.administration import catalog
@@ -7,7 +9,7 @@ from approvals.administration import policy as policies
 from tests.support.visiting import elements, queries, text_of, visitor
 from tests.support.world import ACTOR
 
-RULES = [
+RULES: list[dict[str, Any]] = [
     {"outcome": "deny", "name": "freeze", "domain": "deploys", "message": "Not in a freeze."},
     {"outcome": "hold", "name": "two for money", "tool": "billing__refund", "quorum": 2},
     {"outcome": "allow", "name": "reads", "effect": "read"},
@@ -20,8 +22,8 @@ def deploys(world):
     return catalog.create_domain("deploys", purpose="Runs.", owner=world.dee, actor=ACTOR)
 
 
-def load(*rules, source="rules.json", actor=ACTOR):
-    return policies.load_rules({"rules": list(rules)}, source=source, actor=actor)
+def load(*rules, source="rules.json", actor=ACTOR, reason=""):
+    return policies.load_rules({"rules": list(rules)}, source=source, actor=actor, reason=reason)
 
 
 def page(person, number=None):
@@ -52,6 +54,7 @@ def test_the_rules_in_force_are_told_in_order_with_where_they_came_from(world, d
             "Allow reads",
             "Hold everything",
             "always last, cannot be removed",
+            "manage.py export_rules &gt; FILE",
             "manage.py load_rules FILE",
         )
     ]
@@ -71,6 +74,39 @@ def test_former_versions_can_be_read_and_are_said_to_decide_nothing(world):
     assert "former version" not in text_of(new)
     assert [v.number for v in new.context["versions"]] == [2, 1]
     assert text_of(page(world.dee, 2)) == text_of(new)
+
+
+def test_a_version_tells_what_it_changed_and_why(world, deploys):
+    load(RULES[1], RULES[2])
+    load(RULES[1] | {"quorum": 3, "comment": "After the audit."}, RULES[0], reason="An audit.")
+
+    for shown in (text_of(page(world.dee)), text_of(page(world.dee, 2))):
+        begin = shown.index("What version 2 changed because: An audit.")
+        places = [
+            shown.index(words, begin)
+            for words in (
+                "Changed Hold billing__refund for 2 approvers",
+                "Hold billing__refund for 3 approvers within 60 minutes rule 1, two for money",
+                "note: After the audit.",
+                "Added – none Refuse everything in deploys",
+                "says: Not in a freeze.",
+                "Removed Allow reads",
+                "manage.py load_rules",
+            )
+        ]
+        assert places == sorted(places)
+    assert "What version 1 changed nobody said why" in text_of(page(world.dee, 1))
+
+
+def test_a_change_of_a_hidden_rule_tells_only_that_there_is_one(world, deploys):
+    load(RULES[2])
+    load(RULES[0], RULES[2])
+
+    shown = text_of(page(world.bo))
+
+    assert "Added – none A rule about a domain that is not yours to see" in shown
+    assert "freeze" not in shown
+    assert "deploys" not in shown
 
 
 @pytest.mark.parametrize("number", [3, 10**30])
@@ -99,7 +135,11 @@ def test_hostile_words_make_no_element(world):
     rule = {"outcome": "deny", "tool": "x"}
     load({**rule, "name": "harmless", "message": "words"}, source="file")
     harmless = page(world.dee)
-    load({**rule, "name": HOSTILE, "message": HOSTILE}, source=HOSTILE)
+    load(
+        {**rule, **dict.fromkeys(("name", "message", "comment"), HOSTILE)},
+        source=HOSTILE,
+        reason=HOSTILE,
+    )
     hostile = page(world.dee)
 
     # One version more is one row more.
@@ -112,6 +152,7 @@ def test_hostile_words_make_no_element(world):
 def test_more_rules_and_versions_need_no_more_queries(world):
     client = visitor(world.bo)
     load(RULES[2])
+    load(RULES[1])
     few = queries(client, "/policies/")
 
     for _ in range(3):

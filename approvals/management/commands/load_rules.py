@@ -14,8 +14,14 @@ class Command(base.Command):
 
     def declare(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", metavar="FILE", help='{"rules": [{"outcome": "hold", …}, …]}')
+        parser.add_argument("--reason", default="", help="why, for people who read the versions")
+        parser.add_argument(
+            "--based-on", type=int, metavar="N", help="refuse unless version N is still in force"
+        )
 
-    def act(self, *, file: str, **_: Any) -> None:
+    def act(self, *, file: str, reason: str, based_on: int | None, **_: Any) -> None:
         document = base.read_json(Path(file))
-        version = policy.load_rules(document, source=file, actor=COMMAND)
+        version = policy.load_rules(
+            document, source=file, actor=COMMAND, reason=reason, based_on=based_on
+        )
         self.stdout.write(f"Policy {version} is in force: {version.rules.count()} rules.")
