@@ -85,12 +85,12 @@ def test_a_version_tells_what_it_changed_and_why(world, deploys):
         places = [
             shown.index(words, begin)
             for words in (
-                "Changed Hold billing__refund for 2 approvers",
+                "Changed Before: Hold billing__refund for 2 approvers",
                 "Hold billing__refund for 3 approvers within 60 minutes rule 1, two for money",
                 "note: After the audit.",
-                "Added – none Refuse everything in deploys",
+                "Added Before: – none Since: Refuse everything in deploys",
                 "says: Not in a freeze.",
-                "Removed Allow reads",
+                "Removed Before: Allow reads",
                 "manage.py load_rules",
             )
         ]
@@ -104,7 +104,7 @@ def test_a_change_of_a_hidden_rule_tells_only_that_there_is_one(world, deploys):
 
     shown = text_of(page(world.bo))
 
-    assert "Added – none A rule about a domain that is not yours to see" in shown
+    assert "Added Before: – none Since: A rule about a domain that is not yours to see" in shown
     assert "freeze" not in shown
     assert "deploys" not in shown
 
