@@ -4,9 +4,9 @@ Hold by default. Only a tool that a person reviewed, and that is still what was 
 without being asked about: an unreviewed or changed tool counts as a write that no rule can allow.
 """
 
-from approvals.policy.judging import Ruling, evaluate, stricter
+from approvals.policy.judging import Ruling, candidates, evaluate, history_wanted, prepare, stricter
 from approvals.policy.reading import EXPIRES_SECONDS, MAX_QUORUM, MAX_RULES, load
-from approvals.policy.rules import LAST_RULE, SEED, Effect, Facts, Outcome, Rule
+from approvals.policy.rules import LAST_RULE, SEED, Effect, Facts, History, Outcome, Rule
 from approvals.policy.sentences import to_clause, to_sentence
 
 __all__ = [
@@ -17,11 +17,15 @@ __all__ = [
     "SEED",
     "Effect",
     "Facts",
+    "History",
     "Outcome",
     "Rule",
     "Ruling",
+    "candidates",
     "evaluate",
+    "history_wanted",
     "load",
+    "prepare",
     "stricter",
     "to_clause",
     "to_sentence",
