@@ -22,4 +22,5 @@ def in_force() -> PolicyInForce:
     rules = tuple(
         policy.Rule(position=row.position, name=row.name, **row.body) for row in newest.rules.all()
     )
+    policy.prepare(rules)
     return PolicyInForce(newest.number, rules)
