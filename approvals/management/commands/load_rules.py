@@ -4,9 +4,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from approvals.administration import policy
+from approvals.administration import conditions, policy
 from approvals.administration.writing import COMMAND
 from approvals.management import base
+from approvals.policy import load
 
 
 class Command(base.Command):
@@ -19,3 +20,8 @@ class Command(base.Command):
         document = base.read_json(Path(file))
         version = policy.load_rules(document, source=file, actor=COMMAND)
         self.stdout.write(f"Policy {version} is in force: {version.rules.count()} rules.")
+        for trial in conditions.trials(load(document)):
+            if trial.tools:
+                self.stdout.write(trial.in_words())
+            else:
+                self.warn(trial.in_words())
