@@ -10,9 +10,9 @@ it is judged again later. Measured on the library: a regular expression can take
 and `filter` copies its list for every item, so neither is offered.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta, timezone
+from datetime import timezone
 from functools import lru_cache
 from typing import Any, Final
 
@@ -43,7 +43,8 @@ class Subject:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self._steps = MAX_STEPS
-        self._context: Any = None
+        self.context: Any = None  # until a condition is judged
+        self._told: set[str] = set()
         self._bulk = -1
         self.fits: set[Use] = set()  # what was looked at, and is as it has to be
 
@@ -64,25 +65,32 @@ class Subject:
 
     def bind(self, name: str, value: object) -> None:
         """Let a name of the condition stand for an item of a list."""
-        self.context().add_variable(name, value)
+        self.context.add_variable(name, value)
 
-    def context(self) -> Any:
-        """Return what the library calls a context: every name with its value."""
-        if self._context is None:
-            facts, now = self.facts, self.facts.now
-            if now is None or now.utcoffset() is None:
+    def tell(self, names: Iterable[str]) -> None:
+        """Let the names that a condition reads stand for what they are; each costs, so no others.
+
+        The library calls where they are told a context.
+        """
+        if self.context is None:
+            self.context = _library().Context()
+        for name in names:
+            if name not in self._told:
+                self.context.add_variable(name, self._value_of(name))
+                self._told.add(name)
+
+    def _value_of(self, name: str) -> object:
+        if name == "args":
+            return dict(self.args)
+        if name == "now":
+            offset = self.facts.now.utcoffset() if self.facts.now else None
+            if self.facts.now is None or offset is None:
                 raise Unjudged("the time is not known")
             # The library takes no other zone than an offset; its hours and days are then of it.
-            zone = timezone(now.utcoffset() or timedelta(0))
-            history = facts.history.as_dict() if facts.history is not None else {}
-            self._context = _library().Context(
-                variables={
-                    "args": dict(self.args), "tool": facts.tool, "effect": facts.effect,
-                    "domain": facts.domain, "agent": facts.agent, "acts_for": facts.acts_for,
-                    "now": now.astimezone(zone), "history": history,
-                }
-            )  # fmt: skip
-        return self._context
+            return self.facts.now.astimezone(timezone(offset))
+        if name == "history":
+            return self.facts.history.as_dict() if self.facts.history else {}
+        return getattr(self.facts, name)
 
 
 _Step = Callable[[Subject], bool]
@@ -105,6 +113,7 @@ class Condition:
                     subject.fits.add(use)
             if self.reading.history:
                 _check_history(self.reading, subject)
+            subject.tell(self.reading.names)
             return self._step(subject)
         except Unjudged as why:
             return str(why)
@@ -193,7 +202,7 @@ def _atom(node: Node, text: str, reading: Reading) -> _Step:
 
     def judge(subject: Subject) -> bool:
         subject.spend(1, is_bulky=is_bulky)
-        answer = execute(subject.context())
+        answer = execute(subject.context)
         if answer is True or answer is False:
             return answer
         raise Unjudged(f"“{text[node.start : node.end][:80]}” is neither true nor false")

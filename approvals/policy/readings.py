@@ -91,12 +91,14 @@ class Reading:
     """All that a condition reads.
 
     Attributes:
+        names: the names of what it reads, as `args` and `now`.
         history: ("calls_hour",) or ("sum_day", "amount"), …
         paths: of the lists that `exists` and `all` look through.
         bulky: nodes whose cost grows with the size of the arguments.
     """
 
     uses: tuple[Use, ...]
+    names: frozenset[str]
     history: frozenset[tuple[str, ...]]
     paths: Mapping[Node, Path]
     bulky: frozenset[Node]
@@ -135,6 +137,7 @@ class _Reader:
     def __init__(self) -> None:
         self._kinds: dict[Path, str] = {}
         self._asked: set[Path] = set()
+        self._names: set[str] = set()
         self._history: set[tuple[str, ...]] = set()
         self._paths: dict[Node, Path] = {}
         self._bulky: set[Node] = set()
@@ -145,7 +148,8 @@ class _Reader:
             use_of(path, kind, any(path[: len(asked)] == asked for asked in self._asked))
             for path, kind in self._kinds.items()
         )
-        return Reading(tuple(uses), frozenset(self._history), self._paths, frozenset(self._bulky))
+        names, history = frozenset(self._names), frozenset(self._history)
+        return Reading(tuple(uses), names, history, self._paths, frozenset(self._bulky))
 
     # -- where only true or false can stand ------------------------------------------------------
 
@@ -234,12 +238,14 @@ class _Reader:
 
     def _of_place(self, node: Node, scope: _Scope) -> str:
         if isinstance(node, Name) and node.name in _NAMES:
+            self._names.add(node.name)
             return _NAMES[node.name]
         if (path := self._path(node, scope)) is not None:
             self._note(path, "")
             return ""
         keys = _keys(node)
         if keys[:1] == ("history",):
+            self._names.add("history")
             self._history.add(_history(keys[1:]))
             return NUMBER
         name = keys[0] if keys else None
@@ -315,8 +321,11 @@ class _Reader:
 
     def _path(self, node: Node, scope: _Scope) -> Path | None:
         """Return the path of a node that reads the arguments, None of any other."""
+        if isinstance(node, Name) and node.name == "args":
+            self._names.add("args")
+            return ()
         if isinstance(node, Name):
-            return () if node.name == "args" else scope.get(node.name)
+            return scope.get(node.name)
         if not isinstance(node, Member):
             return None
         of = self._path(node.of, scope)

@@ -165,5 +165,7 @@ def test_a_held_calls_page_and_history_say_why(world: World, client: Any) -> Non
     why = "Rule “memos” has a condition that could not be judged: args.memo is missing."
     assert page.count(why) >= 2  # why it is held, and the trail
     assert "Allow billing__refund where args.memo == " in page
+    pane = client.get(f"/?call={call.pk}").content.decode()
+    assert why in pane
     found = client.get("/history/", {"q": "could not be judged"}).content.decode()
     assert str(call.pk) in found
