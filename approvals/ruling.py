@@ -19,7 +19,9 @@ def in_force() -> PolicyInForce:
     newest = PolicyVersion.objects.order_by("-number").first()
     if newest is None:
         return PolicyInForce(0, policy.SEED)
-    return PolicyInForce(newest.number, rules_of(newest))
+    rules = rules_of(newest)
+    policy.prepare(rules)
+    return PolicyInForce(newest.number, rules)
 
 
 def rules_of(version: PolicyVersion) -> tuple[policy.Rule, ...]:

@@ -34,7 +34,8 @@ def words_of(query: str) -> list[str]:
 def _asked(call: ToolCall) -> dict[str, object]:
     people = dict.fromkeys((call.owner, call.acts_for))
     words = [
-        call.sentence, call.tool_name, call.tool.title, call.agent.name, call.domain.name,
+        call.sentence, call.held_because, call.tool_name, call.tool.title, call.agent.name,
+        call.domain.name,
         *(f"{person.get_username()} {person}" for person in people), call.claimed_acts_for,
         str(call.pk), call.binding[:DIGEST_LENGTH], call.arguments_digest[:DIGEST_LENGTH],
     ]  # fmt: skip

@@ -1,8 +1,8 @@
 """The one entry for the bridge: policy and limits say if a call is joined, held or refused."""
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from approvals import (
     access,
     bindings,
     canonical,
+    counting,
     lifecycle,
     observations,
     policy,
@@ -33,6 +34,7 @@ from approvals.models import Agent, AgentKey, Domain, Tool, ToolCall, database_n
 
 S = ToolCall.Status
 Facts = policy.Facts
+Rules = Sequence[policy.Rule]
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,11 @@ def _submit(request: Request) -> Submitted | NotAllowed:
     if request.definition_digest not in ("", tool.definition_digest):
         raise DefinitionChanged
     in_force = ruling.in_force()
-    ruled = policy.evaluate(facts_of(agent, tool), in_force.rules)
+    now = database_now()
+    ruled = _ruled(request, agent, tool, in_force, now)
     if ruled.outcome == policy.Outcome.DENY:
         return _denied(agent, tool, ruled)
-    call = draft(request, agent, tool, body, ruled, database_now())
+    call = draft(request, agent, tool, body, ruled, now)
     call.policy_version = in_force.version
     if request.supersedes is not None:
         call.supersedes = _supersede(agent, request.supersedes, by=call.pk)
@@ -107,13 +110,47 @@ def _submit(request: Request) -> Submitted | NotAllowed:
     return Submitted(lifecycle.begin(call), joined=False)
 
 
-def judge(facts: policy.Facts, in_force: ruling.PolicyInForce) -> policy.Ruling:
-    """Return what a policy says of a call: how the bridge learns, from its cache, what passes."""
-    return policy.evaluate(facts, in_force.rules)
+def judge(facts: policy.Facts, rules: Rules) -> policy.Ruling:
+    """Return what rules say of a call: how the bridge learns, from its cache, what passes."""
+    return policy.evaluate(facts, rules)
+
+
+def rules_for(facts: policy.Facts, in_force: ruling.PolicyInForce) -> tuple[policy.Rule, ...]:
+    """Return the rules that may govern an agent's calls of a tool, whatever the arguments.
+
+    Where it is one, it governs them all. Facts need no arguments here.
+    """
+    return policy.candidates(facts, in_force.rules)
+
+
+def needs_rows(facts: policy.Facts, rules: Rules) -> bool:
+    """Tell whether judging by these rules takes more than the call itself: what came before it."""
+    return bool(policy.history_wanted(facts, rules))
+
+
+def _ruled(
+    request: Request, agent: Agent, tool: Tool, in_force: ruling.PolicyInForce, now: datetime
+) -> policy.Ruling:
+    """Return what the policy says of a request, by its arguments and what came before it."""
+    facts = facts_of(agent, tool)
+    rules = rules_for(facts, in_force)
+    if len(rules) > 1:
+        key = _key(request)
+        acts_for = key.acts_for if key else agent.owner
+        facts = replace(
+            facts,
+            args=request.arguments,
+            acts_for=acts_for.get_username(),
+            now=counting.local(now),
+            history=counting.history(
+                agent.pk, tool.pk, at=now, wanted=policy.history_wanted(facts, rules)
+            ),
+        )
+    return policy.evaluate(facts, rules)
 
 
 def facts_of(agent: Agent, tool: Tool) -> policy.Facts:
-    """Return what policy judges a call by."""
+    """Return what policy judges a call by, without what conditions read."""
     return policy.Facts(
         domain=tool.upstream.domain.name,
         tool=tool.exposed_name,
@@ -138,11 +175,7 @@ def draft(
     """
     upstream = tool.upstream
     is_held = ruled.outcome == policy.Outcome.HOLD
-    key = (
-        AgentKey.objects.select_related("acts_for").filter(pk=request.key_id).first()
-        if request.key_id
-        else None
-    )
+    key = _key(request)
     decide_by_at = now + timedelta(seconds=ruled.expires_seconds if is_held else 0)
     call = ToolCall(
         id=uuid.uuid4(), agent=agent, key=key, owner=agent.owner,
@@ -154,6 +187,7 @@ def draft(
         arguments=body, arguments_digest=canonical.digest(body),
         sentence=_sentence(tool, request.arguments),
         rule=ruled.rule.as_dict(), rule_digest=ruled.rule.digest(), quorum=ruled.quorum,
+        held_because=ruled.why[:500],
         policy_version=0, four_eyes=upstream.domain.four_eyes,
         decide_by_at=decide_by_at,
         run_by_at=decide_by_at + timedelta(seconds=settings.RUN_WITHIN_SECONDS),
@@ -163,6 +197,12 @@ def draft(
     )  # fmt: skip
     call.binding = bindings.of(call).digest()
     return call
+
+
+def _key(request: Request) -> AgentKey | None:
+    if not request.key_id:
+        return None
+    return AgentKey.objects.select_related("acts_for").filter(pk=request.key_id).first()
 
 
 def _sentence(tool: Tool, arguments: Mapping[str, object]) -> str:

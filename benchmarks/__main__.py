@@ -16,6 +16,7 @@ from benchmarks import (
     crowds,
     flooding,
     holding,
+    judging,
     machine,
     pages,
     reads,
@@ -28,6 +29,7 @@ from benchmarks.places import QUICK, Outcome, Size
 
 PARTS: dict[str, Callable[[Path, Size], Outcome]] = {
     "reads": reads.run,
+    "policy": judging.run,
     "latencies": holding.run,
     "submits": crowds.submits,
     "held": crowds.held,

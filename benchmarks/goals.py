@@ -58,6 +58,7 @@ GOALS = (
     Goal("read_p50", "governed read, p50", "× direct"),
     Goal("read_rate", "governed reads, throughput", "× direct"),
     Goal("flood", "others' reads beside a flood, p95", "× beside calm", 1.5),
+    Goal("policy", "a call judged by the policy, p95", "ms", 1),
     Goal("to_screen", "held → screen, p95", "ms", 150),
     Goal("to_upstream", "click → upstream, p95", "ms", 150, counts=(SQLITE, POSTGRES)),
     Goal("to_upstream", "click → upstream, p95", "ms", 100, counts=(REDIS,)),

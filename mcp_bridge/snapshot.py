@@ -9,12 +9,12 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from approvals import ruling, submission
+from approvals import counting, ruling, submission
 from approvals.models import Agent, AgentKey, Revision, Tool, ToolDefinition
 from mcp_bridge.threads import DatabaseThreads
 
@@ -82,8 +82,30 @@ class Judgement:
     """What the policy says of one agent's calls of one tool."""
 
     outcome: str  # "allow", "hold" or "deny"
-    rule: str  # its name
+    rule: str  # its name; empty where only the rows can tell
     message: str  # the rule's words
+    passes: bool  # straight through: a reviewed read that a rule allows
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an agent asks of a tool, as far as rules may look at it."""
+
+    arguments: Mapping[str, object]
+    acts_for: str  # sign-in name
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What is certain of one agent's calls of one tool, and what each of them is judged by."""
+
+    judgement: Judgement | None  # None: it depends on the call
+    rules: submission.Rules
+    needs_rows: bool
+
+
+# Until a call says more: nothing passes that a rule might hold.
+_DEPENDS = Judgement("hold", "", "", passes=False)
 
 
 @dataclass(frozen=True)
@@ -98,7 +120,7 @@ class Snapshot:
     _visible: dict[tuple[int, str], Mapping[str, ToolFacts]] = field(
         default_factory=dict, compare=False, repr=False
     )
-    _judged: dict[tuple[int, str], Judgement] = field(
+    _standing: dict[tuple[int, str], _Standing] = field(
         default_factory=dict, compare=False, repr=False
     )
 
@@ -112,21 +134,46 @@ class Snapshot:
             self._visible[(agent.id, surface)] = known
         return known
 
-    def judge(self, agent: AgentFacts, tool: ToolFacts) -> Judgement:
-        """Return what the policy says of this agent's calls of this tool."""
-        known = self._judged.get((agent.id, tool.exposed_name))
-        if known is None:
-            facts = submission.Facts(
-                domain=tool.domain, tool=tool.exposed_name, effect=tool.effect, agent=agent.name
-            )
-            ruled = submission.judge(facts, self.policy)
-            known = Judgement(ruled.outcome.value, ruled.rule.name, ruled.message)
-            self._judged[(agent.id, tool.exposed_name)] = known
-        return known
+    def judge(self, agent: AgentFacts, tool: ToolFacts, asked: Asked | None = None) -> Judgement:
+        """Return what the policy says of this agent's calls of this tool, or of this very one."""
+        standing = self._standing.get((agent.id, tool.exposed_name))
+        if standing is None:
+            standing = self._stands(agent, tool)
+            self._standing[(agent.id, tool.exposed_name)] = standing
+        if standing.judgement is not None:
+            return standing.judgement
+        if asked is None or standing.needs_rows:
+            return _DEPENDS
+        facts = replace(
+            _facts(agent, tool),
+            args=asked.arguments,
+            acts_for=asked.acts_for,
+            now=counting.local(datetime.now(UTC)),
+        )
+        return _judgement(facts, standing.rules)
 
-    def passes(self, agent: AgentFacts, tool: ToolFacts) -> bool:
-        """Return whether the call goes straight through: a reviewed read that a rule allows."""
-        return tool.effect == Tool.Effect.READ and self.judge(agent, tool).outcome == "allow"
+    def passes(self, agent: AgentFacts, tool: ToolFacts, asked: Asked | None = None) -> bool:
+        """Return whether a call goes straight through; without what is asked, whether all do."""
+        return self.judge(agent, tool, asked).passes
+
+    def _stands(self, agent: AgentFacts, tool: ToolFacts) -> _Standing:
+        facts = _facts(agent, tool)
+        rules = submission.rules_for(facts, self.policy)
+        certain = _judgement(facts, rules) if len(rules) == 1 else None
+        return _Standing(certain, rules, submission.needs_rows(facts, rules))
+
+
+def _facts(agent: AgentFacts, tool: ToolFacts) -> submission.Facts:
+    return submission.Facts(
+        domain=tool.domain, tool=tool.exposed_name, effect=tool.effect, agent=agent.name
+    )
+
+
+def _judgement(facts: submission.Facts, rules: submission.Rules) -> Judgement:
+    ruled = submission.judge(facts, rules)
+    outcome = ruled.outcome.value
+    passes = facts.effect == Tool.Effect.READ and outcome == "allow"
+    return Judgement(outcome, ruled.rule.name, ruled.message, passes)
 
 
 def hidden(agent: AgentFacts, surface: str, tool: ToolFacts) -> str:

@@ -1,10 +1,13 @@
 """The policy: replaced as a whole, each time a new version."""
 
+from collections.abc import Sequence
+
 from django.db import transaction
 
 from approvals import policy
+from approvals.administration import conditions
 from approvals.administration.writing import note
-from approvals.errors import PolicyChanged
+from approvals.errors import InvalidInput, PolicyChanged
 from approvals.models import PolicyVersion, Revision, RuleRow
 from approvals.phrases import Phrase, phrase
 
@@ -26,6 +29,7 @@ def load_rules(
         PolicyChanged: another version came meanwhile; nothing is changed.
     """
     rules = policy.load(document)
+    _refuse_misfits(rules)
     # Takes the row's lock: whoever loads at the same moment waits, and numbers on from this one.
     Revision.bump()
     newest = PolicyVersion.objects.order_by("-number").first()
@@ -48,6 +52,17 @@ def _overtaken(based_on: int | None, number: int) -> Phrase:
         "Version %(now)s is in force, not version %(then)s, which this was written for.",
         now=number, then=based_on,
     )  # fmt: skip
+
+
+def _refuse_misfits(rules: Sequence[policy.Rule]) -> None:
+    """Refuse conditions that read what the tools they would judge do not take."""
+    problems = [
+        {"path": f"$.rules[{trial.rule.position - 1}].condition", "message": wrong}
+        for trial in conditions.trials(rules)
+        for wrong in trial.wrong
+    ]
+    if problems:
+        raise InvalidInput(problems=problems)
 
 
 def _row(version: PolicyVersion, rule: policy.Rule) -> RuleRow:

@@ -43,8 +43,8 @@ class CallSerializer(serializers.ModelSerializer[ToolCall]):
             "id", "status", "version", "binding", "sentence", "tool", "effect", "domain",
             "upstream", "agent", "owner", "acts_for", "claimed_acts_for", "arguments",
             "arguments_digest", "definition_digest", "quorum", "four_eyes", "decisions",
-            "created_at", "decide_by_at", "run_by_at", "moved_at", "settled_at", "status_reason",
-            "outcome", "failure_kind", "result", "result_digest", "result_is_cut",
+            "held_because", "created_at", "decide_by_at", "run_by_at", "moved_at", "settled_at",
+            "status_reason", "outcome", "failure_kind", "result", "result_digest", "result_is_cut",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -33,6 +33,8 @@ def begin(call: ToolCall) -> ToolCall:
     code = "call.held" if call.status == S.PENDING else "call.admitted"
     call.save(force_insert=True)
     facts = bindings.of(call).as_dict()
+    if call.held_because:
+        facts["held_because"] = call.held_because
     tell(
         call,
         code,

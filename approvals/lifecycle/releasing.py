@@ -1,14 +1,15 @@
 """The verbs of workers (claim, give back, dispatch, finish) and of the clock that misses them."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
 
-from approvals import bindings, canonical, outcomes, policy, ruling
+from approvals import bindings, canonical, counting, outcomes, policy, ruling
 from approvals.errors import BindingBroken, CallExpired, Conflict, FenceLost
 from approvals.lifecycle.moving import expire_now, locked, move
 from approvals.lifecycle.states import S
@@ -203,11 +204,29 @@ def _forbidden_today(call: ToolCall) -> str:
         effect=call.tool.effect,
         agent=call.agent.name,
     )
-    today = policy.evaluate(facts, ruling.in_force().rules)
+    today = _today(call, facts)
     approvals = call.decisions.filter(verdict="approve", binding=call.binding).count()
     if policy.stricter(today, approvals=approvals):
-        return f"The policy got stricter: rule “{today.rule.name}” does not let it run as approved."
+        told = f"The policy got stricter: rule “{today.rule.name}” does not let it run as approved."
+        return f"{told} {today.why}".strip()
     return ""
+
+
+def _today(call: ToolCall, facts: policy.Facts) -> policy.Ruling:
+    """Return what today's policy says of a call: by today's clock, and by what came before it."""
+    rules = policy.candidates(facts, ruling.in_force().rules)
+    if len(rules) > 1:
+        wanted = policy.history_wanted(facts, rules)
+        facts = replace(
+            facts,
+            args=json.loads(bytes(call.arguments)),
+            acts_for=call.acts_for.get_username(),
+            now=counting.local(database_now()),
+            history=counting.history(
+                call.agent_id, call.tool_id, at=call.created_at, wanted=wanted
+            ),
+        )
+    return policy.evaluate(facts, rules)
 
 
 def _held_by(claim: Claim) -> ToolCall:

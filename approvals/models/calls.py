@@ -66,6 +66,9 @@ class ToolCall(models.Model):
     policy_version = models.PositiveIntegerField()  # recorded, not bound
     rule = models.JSONField()  # the governing rule as it read then
     rule_digest = models.CharField(max_length=64)
+    held_because = models.CharField(
+        max_length=500, blank=True, db_default="", default=""
+    )  # why, although its rule says otherwise; empty where it is not so
     quorum = models.PositiveSmallIntegerField()  # approvals needed; 0: admitted by an allow rule
     four_eyes = models.BooleanField()  # owner and acts_for may not approve
     binding = models.CharField(max_length=64)  # SHA-256 hex over everything an approval covers
@@ -132,6 +135,8 @@ class ToolCall(models.Model):
             ),
             # The queue's calls whose outcome is unknown, longest ago first.
             models.Index(fields=["status", "moved_at"], name="call_by_move"),
+            # What an agent asked of a tool in the last hour and day, for conditions on `history`.
+            models.Index(fields=["agent", "tool", "created_at"], name="call_of_agent_and_tool"),
             # What came before a call, of its tool: what is unusual about it, from the index alone.
             models.Index(fields=["-created_at", "tool", "id"], name="call_by_time"),
         ]

@@ -5,9 +5,9 @@ without being asked about: an unreviewed or changed tool counts as a write that 
 """
 
 from approvals.policy.differing import Difference, Kind, difference
-from approvals.policy.judging import Ruling, evaluate, stricter
+from approvals.policy.judging import Ruling, candidates, evaluate, history_wanted, prepare, stricter
 from approvals.policy.reading import EXPIRES_SECONDS, MAX_QUORUM, MAX_RULES, load
-from approvals.policy.rules import LAST_RULE, SEED, Effect, Facts, Outcome, Rule
+from approvals.policy.rules import LAST_RULE, SEED, Effect, Facts, History, Outcome, Rule
 from approvals.policy.sentences import to_clause, to_sentence
 from approvals.policy.writing import dump
 
@@ -20,14 +20,18 @@ __all__ = [
     "Difference",
     "Effect",
     "Facts",
+    "History",
     "Kind",
     "Outcome",
     "Rule",
     "Ruling",
+    "candidates",
     "difference",
     "dump",
     "evaluate",
+    "history_wanted",
     "load",
+    "prepare",
     "stricter",
     "to_clause",
     "to_sentence",

@@ -1,8 +1,11 @@
 """Which rule governs a call, and what that asks for."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
+from approvals.errors import InvalidInput
+from approvals.policy.conditions import Subject, compiled
 from approvals.policy.rules import LAST_RULE, Facts, Outcome, Rule
 
 
@@ -15,22 +18,100 @@ class Ruling:
     quorum: int  # approvals needed: 0 unless the outcome is hold
     expires_seconds: int
     message: str
+    why: str = ""  # a sentence: why a rule that does something else, or nothing, holds the call
 
 
 def evaluate(facts: Facts, rules: Iterable[Rule]) -> Ruling:
-    """Return the ruling of the first rule that matches, else hold for one approval.
+    """Return the ruling of the first rule that matches and whose condition, if any, is true.
 
-    Rules come in order of precedence; a thousand at most, so a linear scan is enough.
+    Where nobody can say whether a condition is true, its rule holds the call: no rule after it is
+    asked whether the call may pass, only whether more people should be. An argument left out must
+    neither let a call through nor make it cheaper.
 
-    Source: issue 2, hold by default. MCP 2026-07-28 calls tool annotations hints that a client
-        should not act on for an untrusted server, so they play no part here.
+    Rules come in order of precedence; a thousand at most, so a linear scan is enough. Nothing that
+    matches: hold for one approval.
+
+    Source: issue 2, hold by default; issue 5, an error holds. MCP 2026-07-28 calls tool annotations
+        hints that a client should not act on for an untrusted server, so they play no part here.
     """
-    rule = next((rule for rule in rules if rule.matches(facts)), LAST_RULE)
-    is_hold = rule.outcome == Outcome.HOLD
+    subject = Subject(facts)
+    unjudged: Ruling | None = None
+    for rule in rules:
+        if not rule.matches(facts):
+            continue
+        answer = judged(rule, subject)
+        if answer is False:
+            continue
+        if answer is True:
+            decided = _by(rule)
+            return _at_least(unjudged, decided.quorum) if unjudged else decided
+        held = _held(rule, answer)
+        unjudged = _at_least(unjudged, held.quorum) if unjudged else held
+    return unjudged or _by(LAST_RULE)
+
+
+def candidates(facts: Facts, rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Return the rules that may govern such calls, whatever their arguments, in order.
+
+    The last of them has no condition: what it says is certain where it is the only one.
+    """
+    found = []
+    for rule in rules:
+        if rule.matches(facts):
+            found.append(rule)
+            if not rule.condition:
+                return tuple(found)
+    return (*found, LAST_RULE)
+
+
+def history_wanted(facts: Facts, rules: Iterable[Rule]) -> frozenset[tuple[str, ...]]:
+    """Return what the conditions that may judge such calls read of `history`."""
+    wanted: set[tuple[str, ...]] = set()
+    for rule in candidates(facts, rules):
+        if "history" in rule.condition:
+            with suppress(InvalidInput):  # the rule will hold the call
+                wanted |= compiled(rule.condition).reading.history
+    return frozenset(wanted)
+
+
+def prepare(rules: Iterable[Rule]) -> None:
+    """Compile the conditions of rules ahead of the first call, which need not wait for it then."""
+    for rule in rules:
+        if rule.condition:
+            with suppress(InvalidInput):
+                compiled(rule.condition)
+
+
+def judged(rule: Rule, subject: Subject) -> bool | str:
+    """Return whether a rule's condition is true of a call, or in words why nobody can say."""
+    if not rule.condition:
+        return True
+    try:
+        return compiled(rule.condition).judge(subject)
+    except InvalidInput as error:
+        # It was read when it was loaded, by an older version perhaps.
+        return f"it {error.message}"
+
+
+def _by(rule: Rule) -> Ruling:
     words = rule.message
     if rule.outcome == Outcome.DENY and not words:
         words = f"The policy does not allow this call (rule “{rule.name}”)."
-    return Ruling(rule, rule.outcome, rule.quorum if is_hold else 0, rule.expires_seconds, words)
+    quorum = rule.quorum if rule.outcome == Outcome.HOLD else 0
+    return Ruling(rule, rule.outcome, quorum, rule.expires_seconds, words)
+
+
+def _held(rule: Rule, why: str) -> Ruling:
+    """Return the ruling of a rule that could not be judged: whatever it does, it holds."""
+    is_hold = rule.outcome == Outcome.HOLD
+    why = f"Rule “{rule.name}” has a condition that could not be judged: {why}."
+    quorum = max(1, rule.quorum if is_hold else 1)
+    words = rule.message if is_hold else ""
+    return Ruling(rule, Outcome.HOLD, quorum, rule.expires_seconds, words, why)
+
+
+def _at_least(ruling: Ruling, quorum: int) -> Ruling:
+    return replace(ruling, quorum=max(ruling.quorum, quorum))
 
 
 def stricter(now: Ruling, *, approvals: int) -> bool:

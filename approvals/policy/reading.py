@@ -8,6 +8,7 @@ from typing import Any
 
 from approvals.canonical import path_of
 from approvals.errors import InvalidInput
+from approvals.policy.conditions import MAX_CHARACTERS, compiled
 from approvals.policy.rules import LAST_RULE, Effect, Outcome, Rule
 
 MAX_RULES = 1_000
@@ -130,6 +131,18 @@ def _whole(low: int, high: int) -> _Test:
     return test
 
 
+def _condition(value: object) -> str | None:
+    if value == "":
+        return "is empty; leave the key out to match anything"
+    if wrong := _text(MAX_CHARACTERS)(value):
+        return wrong
+    try:
+        compiled(str(value))
+    except InvalidInput as error:
+        return error.message
+    return None
+
+
 _TESTS: dict[str, _Test] = {
     "name": _name(r".{1,100}", "at most 100 characters"),
     "domain": _name(r"[a-z][a-z0-9-]{1,30}", "the name of a domain"),
@@ -144,4 +157,5 @@ _TESTS: dict[str, _Test] = {
     "expires_seconds": _whole(*EXPIRES_SECONDS),
     "message": _text(500),
     "comment": _text(1_000),
+    "condition": _condition,
 }

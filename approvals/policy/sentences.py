@@ -21,6 +21,9 @@ def to_clause(rule: Rule) -> Phrase:
         subject = phrase("%(calls)s by %(agent)s", calls=subject, agent=rule.agent)
     if rule.domain:
         subject = phrase("%(calls)s in %(domain)s", calls=subject, domain=rule.domain)
+    if rule.condition:
+        # CEL, as it was written: it is what decides, in any language.
+        subject = phrase("%(calls)s where %(condition)s", calls=subject, condition=rule.condition)
     if rule.outcome != Outcome.HOLD:
         return subject
     people = phrases("%(number)s approver", "%(number)s approvers", rule.quorum, number=rule.quorum)

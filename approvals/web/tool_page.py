@@ -134,7 +134,7 @@ def _definitions(tool: Tool) -> tuple[Definition, Definition]:
 
 
 def _rules(tool: Tool) -> list[Ruled]:
-    """Return by which rules calls of the tool are judged now, for the agents that reach it."""
+    """Return by which rules calls of the tool may be judged now, for the agents that reach it."""
     names = Agent.objects.filter(domains=tool.upstream.domain_id).values_list("name", flat=True)
     in_force = ruling.in_force().rules
     found: dict[int, Ruled] = {}
@@ -142,7 +142,8 @@ def _rules(tool: Tool) -> list[Ruled]:
         facts = policy.Facts(
             domain=tool.upstream.domain.name, tool=tool.exposed_name, effect=tool.effect, agent=name
         )
-        rule = policy.evaluate(facts, in_force).rule
-        ruled = Ruled(rule.position, translated(policy.to_sentence(rule)), [])
-        found.setdefault(rule.position, ruled).agents.append(name)
+        # More than one where conditions tell calls apart.
+        for rule in policy.candidates(facts, in_force):
+            ruled = Ruled(rule.position, translated(policy.to_sentence(rule)), [])
+            found.setdefault(rule.position, ruled).agents.append(name)
     return [found[position] for position in sorted(found)]

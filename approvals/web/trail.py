@@ -138,4 +138,6 @@ def _did(call: ToolCall, event: AuditEvent, data: Mapping[str, Any]) -> str:
 
 def _reason(event: AuditEvent, data: Mapping[str, Any]) -> str:
     # A rejection is two events, the decision and the move; its reason is told once.
-    return "" if event.code == "call.rejected" else str(data.get("reason", ""))
+    if event.code == "call.rejected":
+        return ""
+    return str(data.get("reason") or data.get("held_because") or "")

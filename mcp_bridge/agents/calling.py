@@ -12,7 +12,7 @@ from approvals import canonical, observations
 from approvals.errors import ApprovalsError, NotAllowed, NotFound, TemporarilyUnavailable
 from mcp_bridge.agents import companions, holding, listing, reading, results
 from mcp_bridge.agents.door import Passage, passage_of
-from mcp_bridge.agents.identity import Caller
+from mcp_bridge.agents.identity import Caller, asked_by
 from mcp_bridge.agents.parts import Ask, Context, Parts, log_failure, now
 from mcp_bridge.agents.results import Provenance, Result
 from mcp_bridge.snapshot import hidden
@@ -27,7 +27,8 @@ async def call_tool(parts: Parts, ctx: Context, params: CallToolRequestParams) -
     tool = caller.snapshot.visible(caller.agent, passage.surface).get(params.name)
     if tool is None:
         raise await _unknown(caller, passage, params.name)
-    judgement = caller.snapshot.judge(caller.agent, tool)
+    asked = asked_by(caller, ctx.params)
+    judgement = caller.snapshot.judge(caller.agent, tool, asked)
     return await answer(parts, Ask(caller, passage, tool, judgement, ctx.params or {}, ctx))
 
 
@@ -53,7 +54,7 @@ async def _answer(parts: Parts, ask: Ask) -> Result:
         why = f"denied by rule {ask.judgement.rule}"
         await _record(ask.caller, "not_allowed", ask.tool.exposed_name, why)
         raise NotAllowed(ask.judgement.message)
-    if ask.caller.snapshot.passes(agent, ask.tool):
+    if ask.judgement.passes:
         return await reading.read(parts, ask, canonical.digest(body))
     return await holding.hold(parts, ask)
 

@@ -17,7 +17,7 @@ from django.db import Error
 from approvals.errors import InvalidInput, NotFound, RateLimited, TemporarilyUnavailable
 from mcp_bridge.agents import bodies
 from mcp_bridge.agents.bodies import App, Message, Receive, Refused, Scope, Send
-from mcp_bridge.agents.identity import Caller, KeyVerifier, signed_in
+from mcp_bridge.agents.identity import Caller, KeyVerifier, asked_by, signed_in
 from mcp_bridge.agents.limits import Buckets
 from mcp_bridge.agents.places import Places
 from mcp_bridge.snapshot import EVERYWHERE
@@ -159,7 +159,9 @@ def _is_passing_read(passage: Passage) -> bool:
         return False
     name = params.get("name")
     tool = caller.snapshot.tools.get(name) if isinstance(name, str) else None
-    return tool is not None and caller.snapshot.passes(caller.agent, tool)
+    if tool is None:
+        return False
+    return caller.snapshot.passes(caller.agent, tool, asked_by(caller, params))
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

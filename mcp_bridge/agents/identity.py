@@ -5,10 +5,11 @@ A key is never logged, kept or passed on; what travels with a request is its pub
 
 import hmac
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 from mcp.server.auth.middleware.auth_context import auth_context_var
@@ -19,7 +20,7 @@ from pydantic import AnyHttpUrl
 
 from approvals.administration.agents import secret_digest
 from approvals.models import AgentKey, database_now
-from mcp_bridge.snapshot import AgentFacts, KeyFacts, Snapshot, Snapshots
+from mcp_bridge.snapshot import AgentFacts, Asked, KeyFacts, Snapshot, Snapshots
 from mcp_bridge.threads import in_background
 
 _LONGEST = 200  # characters of a key; nobody should make us digest megabytes
@@ -41,6 +42,14 @@ class Caller:
     agent: AgentFacts
     key: KeyFacts
     snapshot: Snapshot
+
+
+def asked_by(caller: Caller, params: Mapping[str, Any] | None) -> Asked | None:
+    """Return what rules may look at in a call as it was sent; None where it is no call at all."""
+    arguments = (params or {}).get("arguments") or {}
+    if not isinstance(arguments, Mapping):
+        return None
+    return Asked(arguments, caller.key.acts_for)
 
 
 class KeyVerifier(TokenVerifier):

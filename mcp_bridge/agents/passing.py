@@ -31,6 +31,7 @@ from starlette.requests import Request
 from mcp_bridge.agents import calling
 from mcp_bridge.agents.bodies import Scope, Send
 from mcp_bridge.agents.door import Passage
+from mcp_bridge.agents.identity import asked_by
 from mcp_bridge.agents.parts import Ask, Parts
 from mcp_bridge.snapshot import ToolFacts
 
@@ -87,7 +88,10 @@ class Passing:
             return None
         params = message["params"]
         tool = caller.snapshot.visible(caller.agent, passage.surface).get(params["name"])
-        if tool is None or not caller.snapshot.passes(caller.agent, tool):
+        if tool is None:
+            return None
+        judgement = caller.snapshot.judge(caller.agent, tool, asked_by(caller, params))
+        if not judgement.passes:
             return None
         if not (_agrees(scope, message, tool) and await self._is_let_in(scope)):
             return None
@@ -96,7 +100,7 @@ class Passing:
             CallToolRequestParams.model_validate(params, by_name=False)
         except ValidationError:
             return None
-        return Ask(caller, passage, tool, caller.snapshot.judge(caller.agent, tool), params)
+        return Ask(caller, passage, tool, judgement, params)
 
     async def _is_let_in(self, scope: Scope) -> bool:
         request = Request(scope)

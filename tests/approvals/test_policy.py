@@ -221,6 +221,7 @@ OTHER: dict[str, Any] = {
     "expires_seconds": 60,
     "message": "No.",
     "comment": "Since May.",
+    "condition": "args.amount > 5",
 }
 
 

@@ -461,8 +461,11 @@ def test_the_bridge_judges_by_the_same_rules_and_facts(world: World) -> None:
     load({"name": "no reads by night", "outcome": "hold", "effect": "read"})
     in_force = ruling.in_force()
 
-    read = submission.judge(submission.facts_of(world.agent, world.customer), in_force)
-    write = submission.judge(submission.facts_of(world.agent, world.refund), in_force)
+    def judged(tool: Tool) -> policy.Ruling:
+        facts = submission.facts_of(world.agent, tool)
+        return submission.judge(facts, submission.rules_for(facts, in_force))
+
+    read, write = judged(world.customer), judged(world.refund)
 
     assert (read.rule.name, write.rule.name) == ("no reads by night", "hold by default")
     assert submission.facts_of(world.agent, world.refund) == submission.Facts(

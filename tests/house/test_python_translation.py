@@ -16,6 +16,11 @@ SPEAKING = python_files(
 
 # Files whose words are nobody's to translate.
 FILES = {
+    "approvals/administration/conditions.py": "whoever loads rules reads it",
+    "approvals/policy/conditions.py": "why a call is held, stored with its row",
+    "approvals/policy/expressions.py": "what is wrong with a file of rules",
+    "approvals/policy/fitting.py": "what is wrong with a file of rules",
+    "approvals/policy/readings.py": "what is wrong with a file of rules",
     "approvals/web/health.py": "load balancers and operators read it",
     "approvals/web/zones.py": "names of zones as IANA writes them",
     "approvals/wording/hostile.py": "names of characters as Unicode writes them",
@@ -41,6 +46,7 @@ TEXTS = {
         "Only a pending call can be superseded; {} is {}.",
     },
     "stored with a row or in the trail": {
+        "Rule “{}” has a condition that could not be judged: {}.",
         "Superseded by {}.", "Ran", "Did not run", "Nobody decided in time.",
         "It did not run in time.", "tool's definition changed", "tool is no longer offered",
         "The {} after the call was made.", "First run",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from approvals import canonical, lifecycle
+from approvals import canonical, lifecycle, submission
 from approvals.administration import policy
 from approvals.models import Agent, AuditEvent, Dispatch, Revision, Tool, ToolCall, Upstream
 from approvals.models import database_now as now
@@ -191,6 +191,48 @@ def test_a_stricter_policy_voids_the_call(
 
     assert call.status == S.VOID
     assert "policy got stricter" in call.status_reason
+    assert nothing_was_sent(billing)
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [
+        ("args.amount > 50000", S.SUCCEEDED),
+        ("args.amount > 41999", S.VOID),
+        ("args.memo == 'x'", S.SUCCEEDED),  # nobody can say: one approver, and there was one
+        ("history.calls_day == 0", S.VOID),  # as it was when the call was made
+        ("acts_for == 'ann' && now > timestamp('2026-01-01T00:00:00Z')", S.VOID),
+    ],
+)
+def test_a_condition_of_today_is_asked_of_what_would_be_sent(
+    approved: Approved, billing: HttpUpstream, condition: str, status: S
+):
+    call = approved()
+    rules = [{"outcome": "deny", "condition": condition}, {"outcome": "allow", "tool": "*"}]
+    policy.load_rules({"rules": rules}, source="test", actor=ACTOR)
+
+    call = released(call)
+
+    assert call.status == status
+    assert ("policy got stricter: rule “rule 1”" in call.status_reason) is (status == S.VOID)
+    assert nothing_was_sent(billing) is (status == S.VOID)
+
+
+def test_what_a_rule_let_through_does_not_run_once_nobody_can_judge_it(
+    approved: Approved, billing: HttpUpstream, world: World
+):
+    policy.load_rules({"rules": [{"outcome": "allow", "tool": "*"}]}, source="test", actor=ACTOR)
+    key = world.agent.keys.get()
+    call = submission.submit(
+        submission.Request(world.agent.pk, key.pk, world.refund.pk, REFUND)
+    ).call
+    unsure = {"outcome": "allow", "tool": "*", "condition": "args.memo == 'x'"}
+    policy.load_rules({"rules": [unsure]}, source="test", actor=ACTOR)
+
+    call = released(call)
+
+    assert call.status == S.VOID
+    assert "args.memo is missing" in call.status_reason
     assert nothing_was_sent(billing)
 
 

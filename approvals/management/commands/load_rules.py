@@ -4,9 +4,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from approvals.administration import policy
+from approvals.administration import conditions, policy
 from approvals.administration.writing import COMMAND
 from approvals.management import base
+from approvals.policy import load
 
 
 class Command(base.Command):
@@ -25,3 +26,8 @@ class Command(base.Command):
             document, source=file, actor=COMMAND, reason=reason, based_on=based_on
         )
         self.stdout.write(f"Policy {version} is in force: {version.rules.count()} rules.")
+        for trial in conditions.trials(load(document)):
+            if trial.tools:
+                self.stdout.write(trial.in_words())
+            else:
+                self.warn(trial.in_words())

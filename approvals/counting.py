@@ -1,0 +1,60 @@
+"""What an agent asked of a tool before a moment, counted from rows: what conditions call `history`.
+
+It counts calls as they were made, whatever became of them, so that it says the same of a moment
+whenever it is asked: at the submission, at the release, and when a policy is tried on the past.
+"""
+
+import json
+import math
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from approvals import policy
+from approvals.models import ToolCall
+
+MOST_CALLS = 10_000  # whose arguments are added up; beyond it nobody can say, and the call is held
+_SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+
+
+def history(
+    agent_id: int, tool_id: int, *, at: datetime, wanted: Collection[tuple[str, ...]]
+) -> policy.History:
+    """Return what is wanted of an agent's calls of a tool in the hour or the day before a moment.
+
+    Hours and days are spans of 60 minutes and of 24 hours, so no clock that is set changes one.
+    Reads that passed are no calls and are not counted.
+
+    Args:
+        wanted: ("calls_hour",), ("sum_day", "amount"), …; what is not asked for costs nothing.
+            What cannot be added up is left out of the answer.
+    """
+    counts: dict[tuple[str, ...], int | float] = {}
+    for keys in wanted:
+        kind, _, span = keys[0].partition("_")
+        before = ToolCall.objects.filter(
+            agent_id=agent_id, tool_id=tool_id, created_at__lt=at, created_at__gte=at - _SPANS[span]
+        )
+        if kind == "calls":
+            counts[keys] = before.count()
+            continue
+        bodies: list[bytes | memoryview] = list(
+            before.values_list("arguments", flat=True)[: MOST_CALLS + 1]
+        )
+        if len(bodies) <= MOST_CALLS:
+            counts[keys] = _sum(bodies, keys[1])
+    return policy.History(counts)
+
+
+def local(moment: datetime) -> datetime:
+    """Return a moment in the installation's time zone, by whose hours conditions ask."""
+    return timezone.localtime(moment, timezone.get_default_timezone())
+
+
+def _sum(bodies: Iterable[bytes | memoryview], name: str) -> int | float:
+    """Return the sum of one argument; where it is no number, it adds nothing."""
+    values = (json.loads(bytes(body)).get(name) for body in bodies)
+    found = [value for value in values if type(value) in (int, float)]
+    # In whatever order the rows come: `fsum` rounds once.
+    return sum(found) if all(type(value) is int for value in found) else math.fsum(found)

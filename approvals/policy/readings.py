@@ -1,0 +1,388 @@
+"""What a condition reads and compares, found in its tree; what conditions may not use is refused.
+
+Nothing here knows a call. `conditions` holds a call's arguments to this, `schemas` a tool's schema.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from approvals.policy.expressions import (
+    Binary,
+    Call,
+    Choice,
+    ListOf,
+    Literal,
+    Macro,
+    Member,
+    Name,
+    Node,
+    Unary,
+    Unreadable,
+    parts_of,
+)
+
+
+class _Each:
+    """Stands in a path for every item of a list."""
+
+
+EACH: Final = _Each()
+Path: TypeAlias = tuple[str | int | _Each, ...]  # within the arguments; () is all of them
+
+NUMBER, TEXT, BOOLEAN, LIST = "a number", "a text", "true or false", "a list"
+TIME, SPAN = "a time", "a duration"
+
+# Names a condition may use beside `args` and `history`, and what each is.
+_NAMES: Final = {
+    "tool": TEXT, "effect": TEXT, "domain": TEXT, "agent": TEXT, "acts_for": TEXT, "now": TIME,
+}  # fmt: skip
+NAMES: Final = frozenset({"args", "history", *_NAMES})
+# By name: what it gives, how many values it takes (what it is called on is one), of what kind.
+_FUNCTIONS: Final = {
+    "size": (NUMBER, 1, ""),
+    "int": (NUMBER, 1, ""),
+    "double": (NUMBER, 1, ""),
+    "string": (TEXT, 1, ""),
+    "timestamp": (TIME, 1, TEXT),
+    "duration": (SPAN, 1, TEXT),
+    "contains": (BOOLEAN, 2, TEXT),
+    "startsWith": (BOOLEAN, 2, TEXT),
+    "endsWith": (BOOLEAN, 2, TEXT),
+} | {
+    f"get{part}": (NUMBER, 1, "")
+    for part in (
+        "FullYear", "Month", "Date", "DayOfMonth", "DayOfWeek", "DayOfYear", "Hours", "Minutes",
+        "Seconds",
+    )
+}  # fmt: skip
+_FREE = frozenset({"size", "int", "double", "string", "timestamp", "duration"})
+_METHODS = frozenset(_FUNCTIONS.keys() - _FREE) | {"size"}
+_COUNTS = frozenset({"calls_hour", "calls_day"})
+_SUMS = frozenset({"sum_hour", "sum_day"})
+_COMPARED = frozenset({"<", "<=", ">", ">=", "==", "!="})
+# Each makes a text that may be as long as all arguments together.
+_MAX_PLUS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Use:
+    """One place in the arguments that a condition reads; the same object in all that read it so.
+
+    Attributes:
+        kind: what it has to be, as `a number`; empty when the condition does not say.
+        is_asked: the condition asks by `has(…)` whether it, or what it is in, is there.
+    """
+
+    path: Path
+    kind: str
+    is_asked: bool
+
+
+@lru_cache(maxsize=16_384)
+def use_of(path: Path, kind: str, is_asked: bool) -> Use:
+    """Return the one object for a use, so that a call is looked at for it once."""
+    return Use(path, kind, is_asked)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All that a condition reads.
+
+    Attributes:
+        names: the names of what it reads, as `args` and `now`.
+        history: ("calls_hour",) or ("sum_day", "amount"), …
+        paths: of the lists that `exists` and `all` look through.
+        bulky: nodes whose cost grows with the size of the arguments.
+    """
+
+    uses: tuple[Use, ...]
+    names: frozenset[str]
+    history: frozenset[tuple[str, ...]]
+    paths: Mapping[Node, Path]
+    bulky: frozenset[Node]
+
+
+def read(tree: Node) -> Reading:
+    """Return what a condition reads.
+
+    Raises:
+        Unreadable: it uses what conditions may not, or compares what can never be the same.
+    """
+    reader = _Reader()
+    reader.truth(tree, {})
+    return reader.reading()
+
+
+def in_words(path: Path) -> str:
+    """Return a path as conditions write it: `args.items[*].price`."""
+    words = "args"
+    for key in path:
+        if isinstance(key, _Each):
+            words += "[*]"
+        elif isinstance(key, int):
+            words += f"[{key}]"
+        else:
+            words += f".{key}" if key.isidentifier() else f'["{key}"]'
+    return words
+
+
+_Scope: TypeAlias = Mapping[str, Path]
+
+
+class _Reader:
+    """Walks one tree and notes what it finds."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[Path, str] = {}
+        self._asked: set[Path] = set()
+        self._names: set[str] = set()
+        self._history: set[tuple[str, ...]] = set()
+        self._paths: dict[Node, Path] = {}
+        self._bulky: set[Node] = set()
+        self._plus = 0
+
+    def reading(self) -> Reading:
+        uses = (
+            use_of(path, kind, any(path[: len(asked)] == asked for asked in self._asked))
+            for path, kind in self._kinds.items()
+        )
+        names, history = frozenset(self._names), frozenset(self._history)
+        return Reading(tuple(uses), names, history, self._paths, frozenset(self._bulky))
+
+    # -- where only true or false can stand ------------------------------------------------------
+
+    def truth(self, node: Node, scope: _Scope) -> None:
+        match node:
+            case Binary(sign="||" | "&&", left=left, right=right):
+                parts: tuple[Node, ...] = (left, right)
+            case Unary(sign="!", part=part):
+                parts = (part,)
+            case Choice(test=test, yes=yes, no=no):
+                parts = (test, yes, no)
+            case Macro():
+                self._macro(node, scope)
+                return
+            case _:
+                self._atom(node, scope)
+                return
+        for one in parts:
+            self.truth(one, scope)
+
+    def _macro(self, node: Macro, scope: _Scope) -> None:
+        path = self._path(node.of, scope)
+        if path is None:
+            raise Unreadable(f"may use {node.kind}(…) only on a list of the arguments")
+        if scope:
+            raise Unreadable(f"has {node.kind}(…) within another: nested ones are not allowed")
+        if node.name in NAMES or node.name in _FUNCTIONS or node.name == "has":
+            raise Unreadable(f"calls an item “{node.name}”, which is a name already")
+        self._note(path, LIST)
+        self._paths[node] = path
+        self.truth(node.body, {node.name: (*path, EACH)})
+
+    def _atom(self, node: Node, scope: _Scope) -> None:
+        kind = self._kind(node, scope)
+        path = self._path(node, scope)
+        if path is not None:
+            self._note(path, BOOLEAN)
+        elif kind not in ("", BOOLEAN):
+            raise Unreadable(f"is {kind} where true or false is needed")
+        if any(self._is_bulky(one) for one in _all(node)):
+            self._bulky.add(node)
+
+    def _is_bulky(self, node: Node) -> bool:
+        match node:
+            case Call(function=name):
+                return name != "has"
+            case Member(key=key):
+                return isinstance(key, int)
+            case Binary(sign=sign):
+                return sign in ("+", "in")
+            case _:
+                return False
+
+    # -- where any value can stand ---------------------------------------------------------------
+
+    def _kind(self, node: Node, scope: _Scope) -> str:
+        """Note what a value reads; return what it is, empty where the schema has to say."""
+        match node:
+            case Literal(value=value):
+                return _of_literal(value)
+            case Name() | Member():
+                return self._of_place(node, scope)
+            case Call():
+                return self._of_call(node, scope)
+            case Binary(sign=sign) if sign not in ("&&", "||"):
+                return self._of_binary(node, scope)
+            case Binary() | Macro():
+                # Here the library would judge, and let an error be overruled by the other side.
+                sign = node.sign if isinstance(node, Binary) else f"{node.kind}(…)"
+                raise Unreadable(f"may use {sign} only between whole comparisons")
+            case Unary() | Choice() | ListOf():
+                return self._of_parts(node, scope)
+
+    def _of_parts(self, node: Unary | Choice | ListOf, scope: _Scope) -> str:
+        if isinstance(node, ListOf):
+            for part in node.parts:
+                self._kind(part, scope)
+            return LIST
+        if isinstance(node, Unary):
+            kind = NUMBER if node.sign == "-" else BOOLEAN
+            self._expect(node.part, kind, scope)
+            return kind
+        self._expect(node.test, BOOLEAN, scope)
+        kinds = {self._kind(node.yes, scope), self._kind(node.no, scope)}
+        return kinds.pop() if len(kinds) == 1 else ""
+
+    def _of_place(self, node: Node, scope: _Scope) -> str:
+        if isinstance(node, Name) and node.name in _NAMES:
+            self._names.add(node.name)
+            return _NAMES[node.name]
+        if (path := self._path(node, scope)) is not None:
+            self._note(path, "")
+            return ""
+        keys = _keys(node)
+        if keys[:1] == ("history",):
+            self._names.add("history")
+            self._history.add(_history(keys[1:]))
+            return NUMBER
+        name = keys[0] if keys else None
+        if isinstance(name, str) and name not in _NAMES:
+            raise Unreadable(f"uses the name “{name}”; it may use {', '.join(sorted(NAMES))}")
+        raise Unreadable("looks into what has no members")
+
+    def _of_call(self, node: Call, scope: _Scope) -> str:
+        name = node.function
+        if name == "has" and not node.is_method:
+            path = self._path(node.parts[0], scope) if len(node.parts) == 1 else None
+            if not path or not isinstance(path[-1], str):
+                raise Unreadable("may ask has(…) only of a member of the arguments")
+            self._asked.add(path)
+            self._note(path, "")
+            return BOOLEAN
+        if name not in (_METHODS if node.is_method else _FREE):
+            raise Unreadable(_not_offered(name))
+        kind, count, wanted = _FUNCTIONS[name]
+        if len(node.parts) != count:
+            raise Unreadable(f"gives {name}(…) {len(node.parts)} values; it takes {count}")
+        for part in node.parts:
+            if wanted:
+                self._expect(part, wanted, scope)
+            else:
+                self._kind(part, scope)
+        return kind
+
+    def _of_binary(self, node: Binary, scope: _Scope) -> str:
+        left, right = self._kind(node.left, scope), self._kind(node.right, scope)
+        if node.sign == "in":
+            self._items(node, left, scope)
+            return BOOLEAN
+        for kind, other, part in ((left, right, node.right), (right, left, node.left)):
+            # A time and a duration may meet; numbers and texts meet their like.
+            if kind in (NUMBER, TEXT, BOOLEAN) and other == "":
+                self._expect(part, kind, scope)
+        if left and right and left != right and not {left, right} <= {TIME, SPAN}:
+            raise Unreadable(f"has {left} and {right} on the two sides of “{node.sign}”")
+        if node.sign in _COMPARED:
+            return BOOLEAN
+        self._plus += node.sign == "+"
+        if self._plus > _MAX_PLUS:
+            raise Unreadable(f"has more than {_MAX_PLUS} “+”")
+        return _sum_of(node.sign, left, right)
+
+    def _items(self, node: Binary, kind: str, scope: _Scope) -> None:
+        """Hold both sides of `in` to each other."""
+        if not isinstance(node.right, ListOf):
+            path = self._path(node.right, scope)
+            if path is None:
+                raise Unreadable("may look with “in” only into a list")
+            if path:
+                self._note(path, LIST)
+                if kind:
+                    self._note((*path, EACH), kind)
+            return
+        for item in node.right.parts:
+            found = self._kind(item, scope)
+            if found and kind and found != kind:
+                raise Unreadable(f"looks for {kind} among values of which one is {found}")
+            if found and not kind:
+                self._expect(node.left, found, scope)
+
+    def _expect(self, node: Node, kind: str, scope: _Scope) -> None:
+        path = self._path(node, scope)
+        if path is not None:
+            self._note(path, kind)
+            return
+        found = self._kind(node, scope)
+        if found and found != kind:
+            raise Unreadable(f"has {found} where {kind} is needed")
+
+    def _path(self, node: Node, scope: _Scope) -> Path | None:
+        """Return the path of a node that reads the arguments, None of any other."""
+        if isinstance(node, Name) and node.name == "args":
+            self._names.add("args")
+            return ()
+        if isinstance(node, Name):
+            return scope.get(node.name)
+        if not isinstance(node, Member):
+            return None
+        of = self._path(node.of, scope)
+        return None if of is None else (*of, node.key)
+
+    def _note(self, path: Path, kind: str) -> None:
+        known = self._kinds.get(path, "")
+        if known and kind and known != kind:
+            raise Unreadable(f"uses {in_words(path)} as {known} and as {kind}")
+        self._kinds[path] = known or kind
+
+
+def _all(node: Node) -> list[Node]:
+    return [node, *(one for part in parts_of(node) for one in _all(part))]
+
+
+def _of_literal(value: object) -> str:
+    if value is None:
+        raise Unreadable("has “null”: an argument that is null holds the call by itself")
+    if isinstance(value, bool):
+        return BOOLEAN
+    return TEXT if isinstance(value, str) else NUMBER
+
+
+def _sum_of(sign: str, left: str, right: str) -> str:
+    if BOOLEAN in (left, right) or (TEXT in (left, right) and sign != "+"):
+        raise Unreadable(f"counts with {left if left in (BOOLEAN, TEXT) else right}")
+    if {left, right} == {TIME}:
+        return SPAN
+    if TIME in (left, right):
+        return TIME
+    return left or right
+
+
+def _keys(node: Node) -> tuple[str | int, ...]:
+    """Return a name and the members looked up in it; empty where it starts with no name."""
+    if isinstance(node, Name):
+        return (node.name,)
+    if isinstance(node, Member):
+        of = _keys(node.of)
+        return (*of, node.key) if of else ()
+    return ()
+
+
+def _history(keys: tuple[str | int, ...]) -> tuple[str, ...]:
+    words = tuple(key for key in keys if isinstance(key, str))
+    if words == keys:
+        if len(words) == 1 and words[0] in _COUNTS:
+            return words
+        if len(words) == 2 and words[0] in _SUMS:
+            return words
+    raise Unreadable(
+        "may read of history calls_hour, calls_day, sum_hour.<argument> and sum_day.<argument>"
+    )
+
+
+def _not_offered(name: str) -> str:
+    if name == "matches":
+        return "uses matches(…): patterns can burn time; use startsWith, endsWith or contains"
+    return f"uses {name}(…), which conditions do not have"
