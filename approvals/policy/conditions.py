@@ -23,9 +23,10 @@ from approvals.policy.readings import EACH, Path, Reading, Use, in_words, read
 from approvals.policy.rules import Facts
 
 MAX_CHARACTERS: Final = 1_000
-# Comparisons for one call, over all rules; one that looks through text costs one more for each KiB
-# of the arguments. At worst 60 ms, measured; a condition of five comparisons costs five.
+# Comparisons for one call, over all rules; what may copy or look through the arguments costs one
+# more for each half KiB of them. Measured: at worst a tenth of a second.
 MAX_STEPS: Final = 20_000
+STEP_BYTES: Final = 512
 
 _KINDS: Final = {
     bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list",
@@ -43,9 +44,12 @@ class Subject:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self._steps = MAX_STEPS
-        self.context: Any = None  # until a condition is judged
+        # What the library calls contexts, made for the first condition. That of items is without
+        # the arguments: the library copies all of one for each new value of a name.
+        self.context: Any = None
+        self.items: Any = None
         self._told: set[str] = set()
-        self._bulk = -1
+        self._size = -1  # of the arguments, in steps
         self.fits: set[Use] = set()  # what was looked at, and is as it has to be
 
     @property
@@ -55,17 +59,17 @@ class Subject:
             raise Unjudged("the arguments are not known")
         return self.facts.args
 
-    def spend(self, steps: int, *, is_bulky: bool = False) -> None:
-        """Count what is about to be done."""
-        if is_bulky and self._bulk < 0:
-            self._bulk = len(repr(self.args)) // 1024
-        self._steps -= steps + (self._bulk if is_bulky else 0)
+    def spend(self, steps: int, weight: int = 0) -> None:
+        """Count what is about to be done; its weight is in sizes of the arguments."""
+        if weight and self._size < 0:
+            self._size = len(repr(self.args)) // STEP_BYTES
+        self._steps -= steps + weight * self._size
         if self._steps < 0:
             raise Unjudged("it took too many steps")
 
     def bind(self, name: str, value: object) -> None:
         """Let a name of the condition stand for an item of a list."""
-        self.context.add_variable(name, value)
+        self.items.add_variable(name, value)
 
     def tell(self, names: Iterable[str]) -> None:
         """Let the names that a condition reads stand for what they are; each costs, so no others.
@@ -73,10 +77,13 @@ class Subject:
         The library calls where they are told a context.
         """
         if self.context is None:
-            self.context = _library().Context()
+            self.context, self.items = _library().Context(), _library().Context()
         for name in names:
             if name not in self._told:
-                self.context.add_variable(name, self._value_of(name))
+                value = self._value_of(name)
+                self.context.add_variable(name, value)
+                if name != "args":
+                    self.items.add_variable(name, value)
                 self._told.add(name)
 
     def _value_of(self, name: str) -> object:
@@ -176,14 +183,15 @@ def _walked(node: Node, text: str, reading: Reading, names: Mapping[str, Path]) 
         case Macro():
             path = reading.paths[node]
             body = _walked(node.body, text, reading, {**names, node.name: (*path, EACH)})
-            return _over(node, path, body)
-    return _atom(node, text, reading)
+            return _over(node, path, body, reading)
+    return _atom(node, text, reading, is_in_macro=bool(names))
 
 
-def _over(node: Macro, path: Path, body: _Step) -> _Step:
-    is_exists = node.kind == "exists"
+def _over(node: Macro, path: Path, body: _Step, reading: Reading) -> _Step:
+    is_exists, weight = node.kind == "exists", reading.weights.get(node, 0)
 
     def judge(subject: Subject) -> bool:
+        subject.spend(1, weight)
         items = _value(path, subject)
         if not isinstance(items, list | tuple):
             raise Unjudged(f"{in_words(path)} is not a list")
@@ -196,13 +204,13 @@ def _over(node: Macro, path: Path, body: _Step) -> _Step:
     return judge
 
 
-def _atom(node: Node, text: str, reading: Reading) -> _Step:
+def _atom(node: Node, text: str, reading: Reading, *, is_in_macro: bool) -> _Step:
     execute = _program(text[node.start : node.end]).execute
-    is_bulky = node in reading.bulky
+    weight = reading.weights.get(node, 0)
 
     def judge(subject: Subject) -> bool:
-        subject.spend(1, is_bulky=is_bulky)
-        answer = execute(subject.context)
+        subject.spend(1, weight)
+        answer = execute(subject.items if is_in_macro else subject.context)
         if answer is True or answer is False:
             return answer
         raise Unjudged(f"“{text[node.start : node.end][:80]}” is neither true nor false")

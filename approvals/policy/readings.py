@@ -94,14 +94,15 @@ class Reading:
         names: the names of what it reads, as `args` and `now`.
         history: ("calls_hour",) or ("sum_day", "amount"), …
         paths: of the lists that `exists` and `all` look through.
-        bulky: nodes whose cost grows with the size of the arguments.
+        weights: of comparisons, and of lists that are looked through: how many of their parts may
+            copy or look through all of the arguments (for a list: once, over all its items).
     """
 
     uses: tuple[Use, ...]
     names: frozenset[str]
     history: frozenset[tuple[str, ...]]
     paths: Mapping[Node, Path]
-    bulky: frozenset[Node]
+    weights: Mapping[Node, int]
 
 
 def read(tree: Node) -> Reading:
@@ -140,7 +141,8 @@ class _Reader:
         self._names: set[str] = set()
         self._history: set[tuple[str, ...]] = set()
         self._paths: dict[Node, Path] = {}
-        self._bulky: set[Node] = set()
+        self._atoms: list[tuple[Node, Macro | None]] = []
+        self._within: Macro | None = None
         self._plus = 0
 
     def reading(self) -> Reading:
@@ -149,7 +151,7 @@ class _Reader:
             for path, kind in self._kinds.items()
         )
         names, history = frozenset(self._names), frozenset(self._history)
-        return Reading(tuple(uses), names, history, self._paths, frozenset(self._bulky))
+        return Reading(tuple(uses), names, history, self._paths, self._weights())
 
     # -- where only true or false can stand ------------------------------------------------------
 
@@ -171,16 +173,18 @@ class _Reader:
             self.truth(one, scope)
 
     def _macro(self, node: Macro, scope: _Scope) -> None:
+        if scope:
+            raise Unreadable(f"has {node.kind}(…) within another: nested ones are not allowed")
         path = self._path(node.of, scope)
         if path is None:
             raise Unreadable(f"may use {node.kind}(…) only on a list of the arguments")
-        if scope:
-            raise Unreadable(f"has {node.kind}(…) within another: nested ones are not allowed")
         if node.name in NAMES or node.name in _FUNCTIONS or node.name == "has":
             raise Unreadable(f"calls an item “{node.name}”, which is a name already")
         self._note(path, LIST)
         self._paths[node] = path
+        self._within = node
         self.truth(node.body, {node.name: (*path, EACH)})
+        self._within = None
 
     def _atom(self, node: Node, scope: _Scope) -> None:
         kind = self._kind(node, scope)
@@ -189,17 +193,37 @@ class _Reader:
             self._note(path, BOOLEAN)
         elif kind not in ("", BOOLEAN):
             raise Unreadable(f"is {kind} where true or false is needed")
-        if any(self._is_bulky(one) for one in _all(node)):
-            self._bulky.add(node)
+        self._atoms.append((node, self._within))
 
-    def _is_bulky(self, node: Node) -> bool:
+    def _weights(self) -> dict[Node, int]:
+        weights: dict[Node, int] = {}
+        for atom, macro in self._atoms:
+            scope = {macro.name: (*self._paths[macro], EACH)} if macro else {}
+            plus = 0
+            for node in _all(atom):
+                weight = int(self._is_heavy(node, scope))
+                if isinstance(node, Binary) and node.sign == "+":
+                    plus += 1
+                    weight = plus  # what is added so far is copied once more
+                # An item is a part of the arguments: all items together are as large at most.
+                is_items = macro is not None and all(
+                    one.name != "args" for one in _all(node) if isinstance(one, Name)
+                )
+                place = macro if macro is not None and is_items else atom
+                weights[place] = weights.get(place, 0) + weight
+        return weights
+
+    def _is_heavy(self, node: Node, scope: _Scope) -> bool:
+        """Tell whether the library may copy, or look through, something large for a node."""
         match node:
             case Call(function=name):
                 return name != "has"
-            case Member(key=key):
-                return isinstance(key, int)
+            case Member(of=of, key=key):
+                path = self._path(node, scope)
+                is_scalar = path is not None and self._kinds.get(path) in (NUMBER, TEXT, BOOLEAN)
+                return isinstance(of, Member) or isinstance(key, int) or not is_scalar
             case Binary(sign=sign):
-                return sign in ("+", "in")
+                return sign == "in"
             case _:
                 return False
 
@@ -322,6 +346,9 @@ class _Reader:
     def _path(self, node: Node, scope: _Scope) -> Path | None:
         """Return the path of a node that reads the arguments, None of any other."""
         if isinstance(node, Name) and node.name == "args":
+            if scope:
+                # The library would copy them for each item.
+                raise Unreadable("may look within exists(…) and all(…) only at the item itself")
             self._names.add("args")
             return ()
         if isinstance(node, Name):

@@ -177,6 +177,7 @@ REFUSED = {
     "args.x.exists(i, i.y.exists(j, j > 1))": "within another",
     "args.x.exists(args, args > 1)": "a name already",
     "[1, 2].exists(i, i > 1)": "only on a list of the arguments",
+    "args.x.exists(i, i > args.y)": "only at the item itself",
     "args.x.map(i, i) == [1]": "map(…), which conditions do not have",
     "args.x.filter(i, i > 1) == [1]": "filter(…), which",
     "args.x.matches('(a+)+b')": "patterns can burn time",
