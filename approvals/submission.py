@@ -12,8 +12,10 @@ from django.db import transaction
 from approvals import (
     access,
     bindings,
+    budgets,
     canonical,
     lifecycle,
+    loops,
     observations,
     policy,
     ruling,
@@ -87,13 +89,20 @@ def _submit(request: Request) -> Submitted | NotAllowed:
     agent = Agent.objects.select_for_update(no_key=True).get(pk=request.agent_id)
     tool = _tool(agent, request.tool_id)
     body = canonical.to_bytes(dict(request.arguments))
-    earlier = _earlier(agent, tool, canonical.digest(body), request.idempotency_key)
+    digest = canonical.digest(body)
+    earlier = _earlier(agent, tool, digest, request.idempotency_key)
+    rejected = loops.rejected_lately(agent, tool, digest, database_now())
+    if rejected and (earlier is None or (earlier == rejected and loops.is_known(earlier))):
+        loops.count(rejected)
+        return Submitted(rejected, joined=True)
     if earlier is not None:
         return Submitted(earlier, joined=True)
     if request.definition_digest not in ("", tool.definition_digest):
         raise DefinitionChanged
     in_force = ruling.in_force()
-    ruled = policy.evaluate(facts_of(agent, tool), in_force.rules)
+    facts, rules = facts_of(agent, tool), in_force.rules
+    ruled = policy.evaluate(facts, rules)
+    ruled, part = budgets.admit(ruled, facts, rules, request.arguments)
     if ruled.outcome == policy.Outcome.DENY:
         return _denied(agent, tool, ruled)
     call = draft(request, agent, tool, body, ruled, database_now())
@@ -104,7 +113,11 @@ def _submit(request: Request) -> Submitted | NotAllowed:
         _refuse_when_full(agent, tool.upstream.domain)
     # Once it is committed: in here, other agents' calls of the tool would wait for its row.
     transaction.on_commit(lambda: observations.tools_called([tool.exposed_name]), robust=True)
-    return Submitted(lifecycle.begin(call), joined=False)
+    if part is None:
+        return Submitted(lifecycle.begin(call), joined=False)
+    lifecycle.begin(call, budget=part.as_dict())
+    budgets.take(call, part)
+    return Submitted(call, joined=False)
 
 
 def judge(facts: policy.Facts, in_force: ruling.PolicyInForce) -> policy.Ruling:
@@ -154,6 +167,7 @@ def draft(
         arguments=body, arguments_digest=canonical.digest(body),
         sentence=_sentence(tool, request.arguments),
         rule=ruled.rule.as_dict(), rule_digest=ruled.rule.digest(), quorum=ruled.quorum,
+        held_because=ruled.why[:500],
         policy_version=0, four_eyes=upstream.domain.four_eyes,
         decide_by_at=decide_by_at,
         run_by_at=decide_by_at + timedelta(seconds=settings.RUN_WITHIN_SECONDS),

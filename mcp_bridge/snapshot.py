@@ -84,6 +84,7 @@ class Judgement:
     outcome: str  # "allow", "hold" or "deny"
     rule: str  # its name
     message: str  # the rule's words
+    is_counted: bool = False  # against the rule's budget, which only rows can tell
 
 
 @dataclass(frozen=True)
@@ -120,13 +121,17 @@ class Snapshot:
                 domain=tool.domain, tool=tool.exposed_name, effect=tool.effect, agent=agent.name
             )
             ruled = submission.judge(facts, self.policy)
-            known = Judgement(ruled.outcome.value, ruled.rule.name, ruled.message)
+            is_counted = ruled.rule.budget is not None
+            known = Judgement(ruled.outcome.value, ruled.rule.name, ruled.message, is_counted)
             self._judged[(agent.id, tool.exposed_name)] = known
         return known
 
     def passes(self, agent: AgentFacts, tool: ToolFacts) -> bool:
         """Return whether the call goes straight through: a reviewed read that a rule allows."""
-        return tool.effect == Tool.Effect.READ and self.judge(agent, tool).outcome == "allow"
+        if tool.effect != Tool.Effect.READ:
+            return False
+        judged = self.judge(agent, tool)
+        return judged.outcome == "allow" and not judged.is_counted
 
 
 def hidden(agent: AgentFacts, surface: str, tool: ToolFacts) -> str:

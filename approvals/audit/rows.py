@@ -36,7 +36,9 @@ def _asked(call: ToolCall, story: Story) -> dict[str, object]:
     arguments_digest = canonical.digest(bytes(call.arguments))
     if arguments_digest != call.arguments_digest:
         arguments_digest = f"{arguments_digest} of bytes, and {call.arguments_digest!r}"
-    return {
+    # An event says nothing of it where there is nothing to say.
+    because = {"held_because": call.held_because} if _has_reason(call, story) else {}
+    return because | {
         "agent": call.agent.name,
         "key": _key(call, story),
         "owner": call.owner.get_username(),
@@ -63,6 +65,10 @@ def _asked(call: ToolCall, story: Story) -> dict[str, object]:
         "run_by_at": canonical.rfc3339(call.run_by_at),
         "idempotency_key": call.idempotency_key,
     }
+
+
+def _has_reason(call: ToolCall, story: Story) -> bool:
+    return call.held_because != "" or "held_because" in story.facts
 
 
 def _key(call: ToolCall, story: Story) -> object:

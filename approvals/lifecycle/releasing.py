@@ -8,7 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
-from approvals import bindings, canonical, outcomes, policy, ruling
+from approvals import bindings, budgets, canonical, outcomes, policy, ruling
 from approvals.errors import BindingBroken, CallExpired, Conflict, FenceLost
 from approvals.lifecycle.moving import expire_now, locked, move
 from approvals.lifecycle.states import S
@@ -203,10 +203,13 @@ def _forbidden_today(call: ToolCall) -> str:
         effect=call.tool.effect,
         agent=call.agent.name,
     )
-    today = policy.evaluate(facts, ruling.in_force().rules)
+    rules = ruling.in_force().rules
+    today = budgets.today(call, policy.evaluate(facts, rules), facts, rules)
     approvals = call.decisions.filter(verdict="approve", binding=call.binding).count()
     if policy.stricter(today, approvals=approvals):
-        return f"The policy got stricter: rule “{today.rule.name}” does not let it run as approved."
+        name = today.rule.name
+        told = f"The policy got stricter: rule “{name}” does not let it run as approved."
+        return f"{told} {today.why}".strip()
     return ""
 
 

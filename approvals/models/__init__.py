@@ -2,6 +2,7 @@
 
 from approvals.models.agents import Agent, AgentKey
 from approvals.models.audit import AuditEvent, AuditStream
+from approvals.models.budgets import BudgetLock, BudgetUse
 from approvals.models.calls import Decision, Dispatch, ToolCall
 from approvals.models.catalog import (
     ApproverGroup,
@@ -23,6 +24,8 @@ __all__ = [
     "ApproverGroup",
     "AuditEvent",
     "AuditStream",
+    "BudgetLock",
+    "BudgetUse",
     "Decision",
     "Dispatch",
     "Domain",

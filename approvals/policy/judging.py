@@ -1,7 +1,7 @@
 """Which rule governs a call, and what that asks for."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from approvals.policy.rules import LAST_RULE, Facts, Outcome, Rule
 
@@ -15,6 +15,7 @@ class Ruling:
     quorum: int  # approvals needed: 0 unless the outcome is hold
     expires_seconds: int
     message: str
+    why: str = ""  # why it is held although the rule allows it: a phrase; empty where it is not so
 
 
 def evaluate(facts: Facts, rules: Iterable[Rule]) -> Ruling:
@@ -31,6 +32,28 @@ def evaluate(facts: Facts, rules: Iterable[Rule]) -> Ruling:
     if rule.outcome == Outcome.DENY and not words:
         words = f"The policy does not allow this call (rule “{rule.name}”)."
     return Ruling(rule, rule.outcome, rule.quorum if is_hold else 0, rule.expires_seconds, words)
+
+
+def held(ruled: Ruling, why: str) -> Ruling:
+    """Return an allow as the hold that it becomes: people are asked instead of the rule."""
+    quorum = max(1, ruled.rule.quorum)
+    return replace(ruled, outcome=Outcome.HOLD, quorum=quorum, why=why)
+
+
+def beyond(ruled: Ruling, facts: Facts, rules: Iterable[Rule], why: str) -> Ruling:
+    """Return what becomes of an allow that its rule cannot give, never looser than a hold.
+
+    The next rule that fits says how, unless it allows as well, is the last, or asks fewer people.
+    """
+    own = held(ruled, why)
+    rest = [rule for rule in rules if rule.position > ruled.rule.position]
+    following = evaluate(facts, rest)
+    if following.outcome == Outcome.DENY:
+        return following
+    is_looser = following.outcome == Outcome.ALLOW or following.quorum < own.quorum
+    return (
+        own if is_looser or following.rule.name == LAST_RULE.name else replace(following, why=why)
+    )
 
 
 def stricter(now: Ruling, *, approvals: int) -> bool:

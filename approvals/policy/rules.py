@@ -1,10 +1,13 @@
 """What a policy is made of: facts of a call, and rules that match them."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Any
 
 from approvals.canonical import digest_of
+from approvals.policy.budgets import Budget
 
 
 class Effect(StrEnum):
@@ -50,17 +53,22 @@ class Rule:
     expires_seconds: int = 3600  # people have this long to decide
     message: str = ""  # for people and, of a deny rule, for the agent
     comment: str = ""  # for whoever reads the rules; does nothing
+    budget: Budget | None = None  # of an allow rule: beyond it, what is allowed is held
 
     def __post_init__(self) -> None:
         # Rules come back from JSON columns with their outcome as a bare word.
         object.__setattr__(self, "outcome", Outcome(self.outcome))
+        budget: Any = self.budget
+        if isinstance(budget, Mapping):
+            object.__setattr__(self, "budget", Budget(**budget))
 
-    def as_dict(self) -> dict[str, str | int]:
+    def as_dict(self) -> dict[str, Any]:
         """Return its fields as JSON has them; `Rule(**rule.as_dict())` is the rule again.
 
         What says nothing is left out, of the fields that came later: a rule keeps its digest.
         """
-        found = asdict(self) | {"outcome": self.outcome.value}
+        budget = self.budget.as_dict() if self.budget else None
+        found = asdict(self) | {"outcome": self.outcome.value, "budget": budget}
         return {key: value for key, value in found.items() if value or key not in _LATER}
 
     def digest(self) -> str:
@@ -94,7 +102,7 @@ class Rule:
         return is_unknown and self.effect in (Effect.WRITE, Effect.DESTRUCTIVE)
 
 
-_LATER = {"comment"}
+_LATER = {"comment", "budget"}
 _UNBOUND = {"position", "comment"}
 
 LAST_RULE = Rule(position=1, name="hold by default", outcome=Outcome.HOLD)

@@ -1,6 +1,7 @@
 """Rules in words."""
 
 from approvals.phrases import Phrase, phrase, phrases
+from approvals.policy import budgets
 from approvals.policy.rules import Effect, Outcome, Rule
 
 
@@ -21,6 +22,9 @@ def to_clause(rule: Rule) -> Phrase:
         subject = phrase("%(calls)s by %(agent)s", calls=subject, agent=rule.agent)
     if rule.domain:
         subject = phrase("%(calls)s in %(domain)s", calls=subject, domain=rule.domain)
+    if rule.budget:
+        most = budgets.in_words(rule.budget)
+        return phrase("%(calls)s, up to %(budget)s", calls=subject, budget=most)
     if rule.outcome != Outcome.HOLD:
         return subject
     people = phrases("%(number)s approver", "%(number)s approvers", rule.quorum, number=rule.quorum)

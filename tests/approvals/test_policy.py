@@ -11,6 +11,7 @@ from approvals.errors import InvalidInput
 from approvals.policy import (
     LAST_RULE,
     SEED,
+    Budget,
     Effect,
     Facts,
     Outcome,
@@ -221,6 +222,7 @@ OTHER: dict[str, Any] = {
     "expires_seconds": 60,
     "message": "No.",
     "comment": "Since May.",
+    "budget": Budget("agent", "day", 500, "amount", "USD:minor"),
 }
 
 

@@ -47,6 +47,7 @@ BEGIN
     OR NEW.policy_version IS DISTINCT FROM OLD.policy_version
     OR NEW.rule IS DISTINCT FROM OLD.rule
     OR NEW.rule_digest IS DISTINCT FROM OLD.rule_digest
+    OR NEW.held_because IS DISTINCT FROM OLD.held_because
     OR NEW.quorum IS DISTINCT FROM OLD.quorum
     OR NEW.four_eyes IS DISTINCT FROM OLD.four_eyes
     OR NEW.binding IS DISTINCT FROM OLD.binding

@@ -59,6 +59,7 @@ BEGIN
     OR NEW.policy_version IS NOT OLD.policy_version
     OR NEW.rule IS NOT OLD.rule
     OR NEW.rule_digest IS NOT OLD.rule_digest
+    OR NEW.held_because IS NOT OLD.held_because
     OR NEW.quorum IS NOT OLD.quorum
     OR NEW.four_eyes IS NOT OLD.four_eyes
     OR NEW.binding IS NOT OLD.binding
