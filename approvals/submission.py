@@ -14,6 +14,7 @@ from approvals import (
     bindings,
     budgets,
     canonical,
+    freezes,
     lifecycle,
     loops,
     observations,
@@ -101,7 +102,7 @@ def _submit(request: Request) -> Submitted | NotAllowed:
         raise DefinitionChanged
     in_force = ruling.in_force()
     facts, rules = facts_of(agent, tool), in_force.rules
-    ruled = policy.evaluate(facts, rules)
+    ruled = freezes.admit(policy.evaluate(facts, rules), facts)
     ruled, part = budgets.admit(ruled, facts, rules, request.arguments)
     if ruled.outcome == policy.Outcome.DENY:
         return _denied(agent, tool, ruled)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from approvals import ruling, submission
+from approvals import freezes, ruling, submission
 from approvals.models import Agent, AgentKey, Revision, Tool, ToolDefinition
 from mcp_bridge.threads import DatabaseThreads
 
@@ -96,6 +96,7 @@ class Snapshot:
     agents: Mapping[int, AgentFacts]
     tools: Mapping[str, ToolFacts]  # by exposed name, in the order of names
     policy: ruling.PolicyInForce
+    frozen: tuple[freezes.Span, ...] = ()  # when reads of a domain are held too
     _visible: dict[tuple[int, str], Mapping[str, ToolFacts]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -131,7 +132,15 @@ class Snapshot:
         if tool.effect != Tool.Effect.READ:
             return False
         judged = self.judge(agent, tool)
-        return judged.outcome == "allow" and not judged.is_counted
+        return judged.outcome == "allow" and not (judged.is_counted or self._is_frozen(tool))
+
+    def _is_frozen(self, tool: ToolFacts) -> bool:
+        # By this machine's clock: whatever leads to a row is judged again by the database's.
+        now = datetime.now(UTC) if self.frozen else None
+        return now is not None and any(
+            span.domain == tool.domain and span.begins_at <= now < span.ends_at
+            for span in self.frozen
+        )
 
 
 def hidden(agent: AgentFacts, surface: str, tool: ToolFacts) -> str:
@@ -197,6 +206,7 @@ def load_if_changed(known: Snapshot | None) -> Snapshot:
         agents=_agents(),
         tools=_tools(known),
         policy=ruling.in_force(),
+        frozen=freezes.of_reads(),
     )
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
-from approvals import bindings, budgets, canonical, outcomes, policy, ruling
+from approvals import bindings, budgets, canonical, freezes, outcomes, policy, ruling
 from approvals.errors import BindingBroken, CallExpired, Conflict, FenceLost
 from approvals.lifecycle.moving import expire_now, locked, move
 from approvals.lifecycle.states import S
@@ -204,7 +204,8 @@ def _forbidden_today(call: ToolCall) -> str:
         agent=call.agent.name,
     )
     rules = ruling.in_force().rules
-    today = budgets.today(call, policy.evaluate(facts, rules), facts, rules)
+    today = freezes.admit(policy.evaluate(facts, rules), facts)
+    today = budgets.today(call, today, facts, rules)
     approvals = call.decisions.filter(verdict="approve", binding=call.binding).count()
     if policy.stricter(today, approvals=approvals):
         name = today.rule.name

@@ -12,6 +12,7 @@ from approvals.models.catalog import (
     Upstream,
 )
 from approvals.models.clock import database_now
+from approvals.models.freezes import Freeze
 from approvals.models.history import HistoryRow
 from approvals.models.operation import Heartbeat, Revision
 from approvals.models.people import Person
@@ -29,6 +30,7 @@ __all__ = [
     "Decision",
     "Dispatch",
     "Domain",
+    "Freeze",
     "Heartbeat",
     "HistoryRow",
     "Look",

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy
 
-from approvals import access, policy
+from approvals import access, freezes, policy
 from approvals.models import Person, PolicyVersion, RuleRow, database_now
 from approvals.translating import translated
 from approvals.web.accounts import signed_in
@@ -65,6 +65,7 @@ def page(request: HttpRequest, person: Person, number: int | None = None) -> Htt
             "lines": _lines(person, rules),
             "version": shown,
             "is_in_force": shown == newest,
+            "freezes": freezes.coming(access.catalogue_of(person)),
             "versions": _versions(),
             "count": PolicyVersion.objects.count(),
             "most": MOST_VERSIONS,

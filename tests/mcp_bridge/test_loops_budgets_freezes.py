@@ -1,15 +1,18 @@
-"""An agent asks again what a person rejected: it is answered from the decision, over real MCP."""
+"""Loops, budgets and freezes as an agent meets them, over real MCP in both eras."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from approvals import lifecycle
-from approvals.models import Agent, ToolCall
+from approvals.administration import freezes
+from approvals.models import Agent, ToolCall, database_now
+from mcp_bridge import snapshot
 from tests.support.agent_view import CUSTOMER, refusals, rules, told
 from tests.support.bridging import LEGACY, MODERN
 from tests.support.running import until
-from tests.support.world import REFUND
+from tests.support.world import ACTOR, REFUND
 
 S = ToolCall.Status
 TASKS: dict[str, Any] = {"io.modelcontextprotocol/tasks": {}}
@@ -138,3 +141,55 @@ def test_a_read_whose_rule_has_a_budget_does_not_pass_at_the_door(bridge, world,
 
     assert [told(answer)["state"] for answer in (first, second)] == ["approved", "pending"]
     assert ToolCall.objects.count() == 2
+
+
+# -- freezes, as an agent sees them ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "reads", "passes"),
+    [(-60, 60, False, True), (-60, 60, True, False), (30, 60, True, True)],
+    ids=["without reads", "with reads", "not yet"],
+)
+def test_a_read_passes_in_a_freeze_unless_that_holds_reads(
+    bridge, world, begins, ends, reads, passes
+):
+    now = database_now()
+    planned = freezes.Planned(
+        now + timedelta(minutes=begins), now + timedelta(minutes=ends), "Quarter end", reads=reads
+    )
+    freezes.add(world.billing, planned, actor=ACTOR)
+    until(lambda: len(snapshot.load_if_changed(None).frozen) == reads, "the freeze to be known")
+
+    answer = bridge.call(world.key, "billing__get_customer", CUSTOMER)
+
+    assert ToolCall.objects.exists() is not passes
+    if not passes:
+        assert told(answer)["reason"].startswith("A freeze is on in billing until ")
+
+
+def test_a_freeze_that_begins_while_a_bridge_runs_holds_the_next_read(bridge, world):
+    """Nothing tells the bridge of the moment at which what it knows of begins."""
+    begins_at = database_now() + timedelta(seconds=2.5)
+    planned = freezes.Planned(begins_at, begins_at + timedelta(hours=1), "Quarter end", reads=True)
+    freezes.add(world.billing, planned, actor=ACTOR)
+    bridge.call(world.key, "billing__get_customer", CUSTOMER)
+    assert not ToolCall.objects.exists()
+    until(lambda: database_now() > begins_at, "the freeze to begin")
+
+    answer = bridge.call(world.key, "billing__get_customer", CUSTOMER)
+
+    assert told(answer)["state"] == "pending"
+
+
+@pytest.mark.parametrize("era", [MODERN, LEGACY])
+def test_a_write_in_a_freeze_is_held_and_the_agent_is_told_why(bridge, world, era):
+    rules({"name": "all", "outcome": "allow", "tool": "billing__refund"})
+    now = database_now()
+    planned = freezes.Planned(now, now + timedelta(hours=1), "Quarter end")
+    freezes.add(world.billing, planned, actor=ACTOR)
+
+    answer = bridge.call(world.key, "billing__refund", REFUND, era=era)
+
+    assert told(answer)["state"] == "pending"
+    assert "“Quarter end”" in answer["content"][0]["text"]
