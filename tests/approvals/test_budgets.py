@@ -89,6 +89,36 @@ def test_the_trail_says_what_was_taken_and_why_a_call_was_held(ask: Ask) -> None
     assert "held_because" not in trail.facts(trail.last(passed))
 
 
+def test_beyond_a_budget_the_conditions_of_later_rules_are_asked(ask: Ask) -> None:
+    usd = SMALL | {"condition": "args.amount < 5000"}
+    more = {"outcome": "hold", "tool": "billing__refund", "quorum": 2}
+    load(
+        usd | {"budget": {"per": "agent", "window": "hour", "limit": 1}},
+        more | {"name": "much", "condition": "args.amount > 1000"},
+        more | {"name": "unclear", "condition": "args.memo == 'urgent'"},
+    )
+
+    passed, much, unclear = ask(900), ask(1_100), ask(900)
+
+    assert passed.status == S.APPROVED
+    assert (much.status, much.quorum, much.rule["name"]) == (S.PENDING, 2, "much")
+    assert much.held_because.endswith("this call needs 1 call.")
+    assert (unclear.status, unclear.quorum, unclear.rule["name"]) == (S.PENDING, 2, "unclear")
+    assert "The budget of rule “small”" in unclear.held_because
+    assert "Rule “unclear” has a condition that could not be judged" in unclear.held_because
+
+
+def test_what_a_budget_let_through_is_judged_by_its_arguments_before_it_is_sent(ask: Ask) -> None:
+    rule = SMALL | {"condition": "args.amount < 5000"}
+    load(rule)
+    sent, stopped = ask(4_000), ask(4_000)
+
+    assert run(sent).status == S.DISPATCHED
+    load(rule | {"condition": "args.amount < 3000"})
+    with pytest.raises(BindingBroken, match="got stricter"):
+        run(stopped)
+
+
 def test_without_a_field_calls_are_counted(ask: Ask) -> None:
     load(SMALL | {"budget": {"per": "agent", "window": "hour", "limit": 2}})
 

@@ -1,6 +1,7 @@
 """Budgets as values: what a file may say of one, what a call takes of it, and from when to when."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -8,7 +9,18 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from approvals.errors import InvalidInput
-from approvals.policy import Budget, Facts, Outcome, Rule, evaluate, load, to_sentence
+from approvals.policy import (
+    Budget,
+    Facts,
+    Outcome,
+    Rule,
+    candidates,
+    difference,
+    dump,
+    evaluate,
+    load,
+    to_sentence,
+)
 from approvals.policy.budgets import MAX_LIMIT, SCALE, CannotCount, needs, span, written
 from approvals.policy.judging import beyond
 
@@ -37,6 +49,17 @@ def test_a_budget_in_a_file_becomes_one_and_is_written_as_it_was(budget: Budget)
 
     assert rule.budget == budget
     assert rule.as_dict()["budget"] == budget.as_dict()
+    assert dump([rule]) == {"rules": [{"name": "rule 1", **said}]}
+    assert load(dump([rule]))[0] == rule
+
+
+def test_a_budget_that_changed_is_a_difference() -> None:
+    before = Rule(1, "x", Outcome.ALLOW, tool="x__*", budget=CALLS)
+    after = replace(before, budget=replace(CALLS, limit=4))
+
+    (found,) = difference([before], [after])
+
+    assert found.fields == ("budget",)
 
 
 def test_a_rule_without_a_budget_keeps_the_digest_it_had() -> None:
@@ -91,6 +114,8 @@ def test_a_budget_reads_as_a_sentence() -> None:
 
     assert said(DOLLARS) == "Allow billing__refund, up to $500.00 a day for each agent"
     assert said(CALLS) == "Allow billing__refund, up to 3 calls an hour for each tool"
+    both = Rule(1, "x", Outcome.ALLOW, tool="x__*", condition="args.a > 1", budget=CALLS)
+    assert to_sentence(both) == "Allow x__* where args.a > 1, up to 3 calls an hour for each tool"
     assert said(ROWS) == "Allow billing__refund, up to 2.5 GB a day for each domain"
 
 
@@ -232,3 +257,10 @@ def test_beyond_its_budget_an_allow_is_at_least_a_hold(
 
     assert (ruled.outcome, ruled.quorum, ruled.rule.name) == (outcome, quorum, rule)
     assert ruled.why == ("" if outcome == "deny" else "Spent.")
+
+
+def test_a_rule_with_a_budget_is_not_all_that_may_govern_a_call() -> None:
+    later = Rule(2, "one", Outcome.HOLD)
+
+    assert candidates(FACTS, [ALLOW, later]) == (ALLOW, later)
+    assert candidates(FACTS, [replace(ALLOW, budget=None), later])[1:] == ()
