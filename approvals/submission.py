@@ -12,9 +12,12 @@ from django.db import transaction
 from approvals import (
     access,
     bindings,
+    budgets,
     canonical,
     counting,
+    freezes,
     lifecycle,
+    loops,
     observations,
     policy,
     ruling,
@@ -89,14 +92,19 @@ def _submit(request: Request) -> Submitted | NotAllowed:
     agent = Agent.objects.select_for_update(no_key=True).get(pk=request.agent_id)
     tool = _tool(agent, request.tool_id)
     body = canonical.to_bytes(dict(request.arguments))
-    earlier = _earlier(agent, tool, canonical.digest(body), request.idempotency_key)
+    digest = canonical.digest(body)
+    earlier = _earlier(agent, tool, digest, request.idempotency_key)
+    rejected = loops.rejected_lately(agent, tool, digest, database_now())
+    if rejected and (earlier is None or (earlier == rejected and loops.is_known(earlier))):
+        loops.count(rejected)
+        return Submitted(rejected, joined=True)
     if earlier is not None:
         return Submitted(earlier, joined=True)
     if request.definition_digest not in ("", tool.definition_digest):
         raise DefinitionChanged
     in_force = ruling.in_force()
     now = database_now()
-    ruled = _ruled(request, agent, tool, in_force, now)
+    ruled, part = _ruled(request, agent, tool, in_force, now)
     if ruled.outcome == policy.Outcome.DENY:
         return _denied(agent, tool, ruled)
     call = draft(request, agent, tool, body, ruled, now)
@@ -107,7 +115,11 @@ def _submit(request: Request) -> Submitted | NotAllowed:
         _refuse_when_full(agent, tool.upstream.domain)
     # Once it is committed: in here, other agents' calls of the tool would wait for its row.
     transaction.on_commit(lambda: observations.tools_called([tool.exposed_name]), robust=True)
-    return Submitted(lifecycle.begin(call), joined=False)
+    if part is None:
+        return Submitted(lifecycle.begin(call), joined=False)
+    lifecycle.begin(call, budget=part.as_dict())
+    budgets.take(call, part)
+    return Submitted(call, joined=False)
 
 
 def judge(facts: policy.Facts, rules: Rules) -> policy.Ruling:
@@ -130,8 +142,11 @@ def needs_rows(facts: policy.Facts, rules: Rules) -> bool:
 
 def _ruled(
     request: Request, agent: Agent, tool: Tool, in_force: ruling.PolicyInForce, now: datetime
-) -> policy.Ruling:
-    """Return what the policy says of a request, by its arguments and what came before it."""
+) -> tuple[policy.Ruling, budgets.Part | None]:
+    """Return what the policy says of a request, and what the call is to take of a budget.
+
+    It is judged by its arguments and by what came before it, then by freezes and by what is left.
+    """
     facts = facts_of(agent, tool)
     rules = rules_for(facts, in_force)
     if len(rules) > 1:
@@ -146,7 +161,8 @@ def _ruled(
                 agent.pk, tool.pk, at=now, wanted=policy.history_wanted(facts, rules)
             ),
         )
-    return policy.evaluate(facts, rules)
+    ruled = freezes.admit(policy.evaluate(facts, rules), facts)
+    return budgets.admit(ruled, facts, rules, request.arguments)
 
 
 def facts_of(agent: Agent, tool: Tool) -> policy.Facts:

@@ -268,6 +268,8 @@ ANSWER_GRACE_SECONDS = env.number("ANSWER_GRACE_SECONDS", 5)  # after the time-o
 RELEASES_PER_UPSTREAM = env.number("RELEASES_PER_UPSTREAM", 8)
 BREAKER_FAILURES = env.number("BREAKER_FAILURES", 5)  # in a row; then claiming pauses
 RUN_WITHIN_SECONDS = env.number("RUN_WITHIN_SECONDS", 600)  # run_by_at - decide_by_at
+# The same asked again so soon after a person rejected it is answered from that decision; 0: never.
+COOL_DOWN_SECONDS = env.number("COOL_DOWN_SECONDS", 600)
 CLAIM_LEASE_SECONDS = env.number("CLAIM_LEASE_SECONDS", 20)
 SETTLE_QUARANTINE_SECONDS = env.number("SETTLE_QUARANTINE_SECONDS", 2 * UPSTREAM_TIMEOUT_SECONDS)
 CATALOG_REFRESH_SECONDS = env.number("CATALOG_REFRESH_SECONDS", 30)

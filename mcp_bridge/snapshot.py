@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from approvals import counting, ruling, submission
+from approvals import counting, freezes, ruling, submission
 from approvals.models import Agent, AgentKey, Revision, Tool, ToolDefinition
 from mcp_bridge.threads import DatabaseThreads
 
@@ -117,6 +117,7 @@ class Snapshot:
     agents: Mapping[int, AgentFacts]
     tools: Mapping[str, ToolFacts]  # by exposed name, in the order of names
     policy: ruling.PolicyInForce
+    frozen: tuple[freezes.Span, ...] = ()  # when reads of a domain are held too
     _visible: dict[tuple[int, str], Mapping[str, ToolFacts]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -135,7 +136,18 @@ class Snapshot:
         return known
 
     def judge(self, agent: AgentFacts, tool: ToolFacts, asked: Asked | None = None) -> Judgement:
-        """Return what the policy says of this agent's calls of this tool, or of this very one."""
+        """Return what the policy says of this agent's calls of this tool, or of this very one.
+
+        Nothing passes while a freeze holds reads too: one begins without a new revision.
+        """
+        found = self._judge(agent, tool, asked)
+        return replace(found, passes=False) if found.passes and self._is_frozen(tool) else found
+
+    def passes(self, agent: AgentFacts, tool: ToolFacts, asked: Asked | None = None) -> bool:
+        """Return whether a call goes straight through; without what is asked, whether all do."""
+        return self.judge(agent, tool, asked).passes
+
+    def _judge(self, agent: AgentFacts, tool: ToolFacts, asked: Asked | None) -> Judgement:
         standing = self._standing.get((agent.id, tool.exposed_name))
         if standing is None:
             standing = self._stands(agent, tool)
@@ -152,9 +164,13 @@ class Snapshot:
         )
         return _judgement(facts, standing.rules)
 
-    def passes(self, agent: AgentFacts, tool: ToolFacts, asked: Asked | None = None) -> bool:
-        """Return whether a call goes straight through; without what is asked, whether all do."""
-        return self.judge(agent, tool, asked).passes
+    def _is_frozen(self, tool: ToolFacts) -> bool:
+        # By this machine's clock: whatever leads to a row is judged again by the database's.
+        now = datetime.now(UTC) if self.frozen else None
+        return now is not None and any(
+            span.domain == tool.domain and span.begins_at <= now < span.ends_at
+            for span in self.frozen
+        )
 
     def _stands(self, agent: AgentFacts, tool: ToolFacts) -> _Standing:
         facts = _facts(agent, tool)
@@ -172,7 +188,9 @@ def _facts(agent: AgentFacts, tool: ToolFacts) -> submission.Facts:
 def _judgement(facts: submission.Facts, rules: submission.Rules) -> Judgement:
     ruled = submission.judge(facts, rules)
     outcome = ruled.outcome.value
-    passes = facts.effect == Tool.Effect.READ and outcome == "allow"
+    # What is spent of a budget only rows can tell.
+    is_sure = outcome == "allow" and ruled.rule.budget is None
+    passes = facts.effect == Tool.Effect.READ and is_sure
     return Judgement(outcome, ruled.rule.name, ruled.message, passes)
 
 
@@ -239,6 +257,7 @@ def load_if_changed(known: Snapshot | None) -> Snapshot:
         agents=_agents(),
         tools=_tools(known),
         policy=ruling.in_force(),
+        frozen=freezes.of_reads(),
     )
 
 

@@ -24,15 +24,15 @@ from approvals.models import ApproverGroup, Decision, Person, ToolCall, database
 from approvals.phrases import Phrase, phrase
 
 
-def begin(call: ToolCall) -> ToolCall:
+def begin(call: ToolCall, **told: object) -> ToolCall:
     """Write a new call, held (pending) or admitted by an allow rule (approved).
 
     `approvals.submission` fills the row and owns the transaction: what it checked and what is
-    written here must be one.
+    written here must be one. What else is `told` goes into its event.
     """
     code = "call.held" if call.status == S.PENDING else "call.admitted"
     call.save(force_insert=True)
-    facts = bindings.of(call).as_dict()
+    facts = bindings.of(call).as_dict() | told
     if call.held_because:
         facts["held_because"] = call.held_because
     tell(

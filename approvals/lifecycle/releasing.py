@@ -9,7 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
-from approvals import bindings, canonical, counting, outcomes, policy, ruling
+from approvals import bindings, budgets, canonical, counting, freezes, outcomes, policy, ruling
 from approvals.errors import BindingBroken, CallExpired, Conflict, FenceLost
 from approvals.lifecycle.moving import expire_now, locked, move
 from approvals.lifecycle.states import S
@@ -226,7 +226,8 @@ def _today(call: ToolCall, facts: policy.Facts) -> policy.Ruling:
                 call.agent_id, call.tool_id, at=call.created_at, wanted=wanted
             ),
         )
-    return policy.evaluate(facts, rules)
+    ruled = freezes.admit(policy.evaluate(facts, rules), facts)
+    return budgets.today(call, ruled, facts, rules)
 
 
 def _held_by(claim: Claim) -> ToolCall:

@@ -2,6 +2,7 @@
 
 from approvals.models.agents import Agent, AgentKey
 from approvals.models.audit import AuditEvent, AuditStream
+from approvals.models.budgets import BudgetLock, BudgetUse
 from approvals.models.calls import Decision, Dispatch, ToolCall
 from approvals.models.catalog import (
     ApproverGroup,
@@ -11,6 +12,7 @@ from approvals.models.catalog import (
     Upstream,
 )
 from approvals.models.clock import database_now
+from approvals.models.freezes import Freeze
 from approvals.models.history import HistoryRow
 from approvals.models.operation import Heartbeat, Revision
 from approvals.models.people import Person
@@ -23,9 +25,12 @@ __all__ = [
     "ApproverGroup",
     "AuditEvent",
     "AuditStream",
+    "BudgetLock",
+    "BudgetUse",
     "Decision",
     "Dispatch",
     "Domain",
+    "Freeze",
     "Heartbeat",
     "HistoryRow",
     "Look",

@@ -95,6 +95,9 @@ class ToolCall(models.Model):
     needs_attention = models.CharField(max_length=500, blank=True)
     idempotency_key = models.CharField(max_length=200, blank=True)  # the caller's own
     joins_repeats = models.BooleanField(default=True)  # identical calls still join this ticket
+    repeats = models.PositiveIntegerField(
+        default=0, db_default=0
+    )  # identical calls that were answered from its rejection
     agent_seen_at = models.DateTimeField(null=True)  # last asked for its answer
     agent_left_at = models.DateTimeField(
         null=True
@@ -118,6 +121,12 @@ class ToolCall(models.Model):
             ),
         ]
         indexes = [
+            # What an agent asks again after it was rejected.
+            models.Index(
+                fields=["agent", "arguments_digest"],
+                condition=Q(status="rejected"),
+                name="call_rejected",
+            ),
             # The sweeps: what expires, what waits for a worker, whose lease is over.
             models.Index(fields=["status", "decide_by_at"], name="call_sweep"),
             # The queue and the history of one domain; caps per domain.

@@ -4,8 +4,18 @@ Hold by default. Only a tool that a person reviewed, and that is still what was 
 without being asked about: an unreviewed or changed tool counts as a write that no rule can allow.
 """
 
+from approvals.policy.budgets import Budget
 from approvals.policy.differing import Difference, Kind, difference
-from approvals.policy.judging import Ruling, candidates, evaluate, history_wanted, prepare, stricter
+from approvals.policy.judging import (
+    Ruling,
+    beyond,
+    candidates,
+    evaluate,
+    held,
+    history_wanted,
+    prepare,
+    stricter,
+)
 from approvals.policy.reading import EXPIRES_SECONDS, MAX_QUORUM, MAX_RULES, load
 from approvals.policy.rules import LAST_RULE, SEED, Effect, Facts, History, Outcome, Rule
 from approvals.policy.sentences import to_clause, to_sentence
@@ -17,6 +27,7 @@ __all__ = [
     "MAX_QUORUM",
     "MAX_RULES",
     "SEED",
+    "Budget",
     "Difference",
     "Effect",
     "Facts",
@@ -25,10 +36,12 @@ __all__ = [
     "Outcome",
     "Rule",
     "Ruling",
+    "beyond",
     "candidates",
     "difference",
     "dump",
     "evaluate",
+    "held",
     "history_wanted",
     "load",
     "prepare",

@@ -45,21 +45,22 @@ def evaluate(facts: Facts, rules: Iterable[Rule]) -> Ruling:
         if answer is True:
             decided = _by(rule)
             return _at_least(unjudged, decided.quorum) if unjudged else decided
-        held = _held(rule, answer)
-        unjudged = _at_least(unjudged, held.quorum) if unjudged else held
+        unsure = _unsure(rule, answer)
+        unjudged = _at_least(unjudged, unsure.quorum) if unjudged else unsure
     return unjudged or _by(LAST_RULE)
 
 
 def candidates(facts: Facts, rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """Return the rules that may govern such calls, whatever their arguments, in order.
 
-    The last of them has no condition: what it says is certain where it is the only one.
+    The last of them has no condition and no budget: what it says is certain where it is the only
+    one.
     """
     found = []
     for rule in rules:
         if rule.matches(facts):
             found.append(rule)
-            if not rule.condition:
+            if not rule.condition and rule.budget is None:
                 return tuple(found)
     return (*found, LAST_RULE)
 
@@ -101,7 +102,7 @@ def _by(rule: Rule) -> Ruling:
     return Ruling(rule, rule.outcome, quorum, rule.expires_seconds, words)
 
 
-def _held(rule: Rule, why: str) -> Ruling:
+def _unsure(rule: Rule, why: str) -> Ruling:
     """Return the ruling of a rule that could not be judged: whatever it does, it holds."""
     is_hold = rule.outcome == Outcome.HOLD
     why = f"Rule “{rule.name}” has a condition that could not be judged: {why}."
@@ -112,6 +113,29 @@ def _held(rule: Rule, why: str) -> Ruling:
 
 def _at_least(ruling: Ruling, quorum: int) -> Ruling:
     return replace(ruling, quorum=max(ruling.quorum, quorum))
+
+
+def held(ruled: Ruling, why: str) -> Ruling:
+    """Return an allow as the hold that it becomes: people are asked instead of the rule."""
+    quorum = max(1, ruled.rule.quorum)
+    return replace(ruled, outcome=Outcome.HOLD, quorum=quorum, why=why)
+
+
+def beyond(ruled: Ruling, facts: Facts, rules: Iterable[Rule], why: str) -> Ruling:
+    """Return what becomes of an allow that its rule cannot give, never looser than a hold.
+
+    The next rule that fits says how, unless it allows as well, is the last, or asks fewer people.
+    """
+    own = held(ruled, why)
+    rest = [rule for rule in rules if rule.position > ruled.rule.position]
+    following = evaluate(facts, rest)
+    if following.outcome == Outcome.DENY:
+        return following
+    is_looser = following.outcome == Outcome.ALLOW or following.quorum < own.quorum
+    if is_looser or following.rule.name == LAST_RULE.name:
+        return own
+    # Where that one could not be judged, it has a reason of its own.
+    return replace(following, why=f"{why} {following.why}" if following.why else why)
 
 
 def stricter(now: Ruling, *, approvals: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from approvals.canonical import path_of
 from approvals.errors import InvalidInput
+from approvals.policy import budgets
 from approvals.policy.conditions import MAX_CHARACTERS, compiled
 from approvals.policy.rules import LAST_RULE, Effect, Outcome, Rule
 
@@ -63,6 +64,9 @@ def _rule(position: int, item: object, problems: list[dict[str, str]]) -> Rule |
         test = _TESTS.get(key)
         if wrong := "unknown key" if test is None else test(value):
             found.append(_problem((*place, key), wrong))
+    if "budget" in fields:
+        problem = budgets.problems(fields["budget"])
+        found += [_problem((*place, "budget", *keys), wrong) for keys, wrong in problem]
     problems += found or _never_applies(fields, place)
     named: dict[str, Any] = {"position": position, "name": f"rule {position}"}
     return None if found else Rule(**(named | fields))
@@ -70,6 +74,8 @@ def _rule(position: int, item: object, problems: list[dict[str, str]]) -> Rule |
 
 def _never_applies(fields: dict[str, Any], place: Iterable[str | int]) -> list[dict[str, str]]:
     effect = fields.get("effect")
+    if "budget" in fields and fields["outcome"] != Outcome.ALLOW:
+        return [_problem((*place, "budget"), "only an allow rule has a budget")]
     if fields["outcome"] == Outcome.ALLOW and effect in (Effect.UNREVIEWED, Effect.CHANGED):
         wrong = f"an allow rule never applies to a tool that is {effect}"
         return [_problem((*place, "effect"), wrong)]
@@ -158,4 +164,5 @@ _TESTS: dict[str, _Test] = {
     "message": _text(500),
     "comment": _text(1_000),
     "condition": _condition,
+    "budget": lambda _: None,  # looked at part by part, each with its own place
 }

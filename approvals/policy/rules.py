@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from approvals.canonical import digest_of
+from approvals.policy.budgets import Budget
 
 
 class Effect(StrEnum):
@@ -85,17 +86,22 @@ class Rule:
     message: str = ""  # for people and, of a deny rule, for the agent
     comment: str = ""  # for whoever reads the rules; does nothing
     condition: str = ""  # CEL over the call, `conditions`; empty: true of any
+    budget: Budget | None = None  # of an allow rule: beyond it, what is allowed is held
 
     def __post_init__(self) -> None:
         # Rules come back from JSON columns with their outcome as a bare word.
         object.__setattr__(self, "outcome", Outcome(self.outcome))
+        budget: Any = self.budget
+        if isinstance(budget, Mapping):
+            object.__setattr__(self, "budget", Budget(**budget))
 
-    def as_dict(self) -> dict[str, str | int]:
+    def as_dict(self) -> dict[str, Any]:
         """Return its fields as JSON has them; `Rule(**rule.as_dict())` is the rule again.
 
         What says nothing is left out, of the fields that came later: a rule keeps its digest.
         """
-        found = asdict(self) | {"outcome": self.outcome.value}
+        budget = self.budget.as_dict() if self.budget else None
+        found = asdict(self) | {"outcome": self.outcome.value, "budget": budget}
         return {key: value for key, value in found.items() if value or key not in _LATER}
 
     def digest(self) -> str:
@@ -135,7 +141,7 @@ def _matcher(pattern: str) -> Callable[[str], re.Match[str] | None]:
     return re.compile(translate(pattern)).match
 
 
-_LATER = {"comment", "condition"}
+_LATER = {"comment", "condition", "budget"}
 _UNBOUND = {"position", "comment"}
 
 LAST_RULE = Rule(position=1, name="hold by default", outcome=Outcome.HOLD)

@@ -1,6 +1,7 @@
 """Rules in words."""
 
 from approvals.phrases import Phrase, phrase, phrases
+from approvals.policy import budgets
 from approvals.policy.rules import Effect, Outcome, Rule
 
 
@@ -24,6 +25,9 @@ def to_clause(rule: Rule) -> Phrase:
     if rule.condition:
         # CEL, as it was written: it is what decides, in any language.
         subject = phrase("%(calls)s where %(condition)s", calls=subject, condition=rule.condition)
+    if rule.budget:
+        most = budgets.in_words(rule.budget)
+        return phrase("%(calls)s, up to %(budget)s", calls=subject, budget=most)
     if rule.outcome != Outcome.HOLD:
         return subject
     people = phrases("%(number)s approver", "%(number)s approvers", rule.quorum, number=rule.quorum)

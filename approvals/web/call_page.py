@@ -10,7 +10,7 @@ from django.db.models import Prefetch
 from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy, ngettext
 
-from approvals import access, lifecycle, policy, wording
+from approvals import access, budgets, lifecycle, policy, wording
 from approvals.models import Decision, Dispatch, Person, ToolCall, database_now
 from approvals.translating import translated
 from approvals.web import definitions, showing, stamps, superseding, trail, unusual
@@ -82,7 +82,14 @@ def get(person: Person, call_id: object) -> ToolCall:
     decisions = Decision.objects.select_related("approver")
     return (
         ToolCall.objects.select_related(
-            "agent", "domain", "upstream", "tool__reviewed_by", "owner", "acts_for", "supersedes"
+            "agent",
+            "domain",
+            "upstream",
+            "tool__reviewed_by",
+            "owner",
+            "acts_for",
+            "supersedes",
+            "budget_use",
         )
         # Not joined: SQLite would read every call to find that none supersedes this one.
         .prefetch_related(Prefetch("decisions", queryset=decisions), "superseded_by")
@@ -119,6 +126,7 @@ def context(person: Person, call: ToolCall, *, seen: int | None = None) -> dict[
         "checks": looked.checks,
         "bytes": wording.visible(bytes(call.arguments).decode()),
         "rule": translated(policy.to_sentence(policy.Rule(**call.rule))),
+        "budget": budgets.told(call),
         "claims": _claims(call, definition),
         "steps": trail.steps(call),
         "mine": mine,

@@ -15,9 +15,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
 
-from approvals import access, events, observations
+from approvals import access, events, freezes, observations
 from approvals.errors import NotFound
-from approvals.models import ApproverGroup, Domain, Person, Tool, Upstream, database_now
+from approvals.models import ApproverGroup, Domain, Freeze, Person, Tool, Upstream, database_now
 from approvals.translating import translated
 from approvals.web.accounts import signed_in
 
@@ -146,6 +146,7 @@ class Boundary:
     domain: Domain
     approvers: list[Person]
     servers: list[Server]
+    freezes: list[Freeze]  # on or planned
 
 
 @dataclass(frozen=True)
@@ -225,16 +226,19 @@ def _boundaries(person: Person, only: str) -> list[Boundary]:
         )
         .order_by("name")
     )
-    found = [_boundary(domain, 10**6 if only else MOST_TOOLS) for domain in domains]
+    frozen = freezes.coming(domains)
+    most = 10**6 if only else MOST_TOOLS
+    found = [_boundary(domain, most, frozen) for domain in domains]
     return [boundary for boundary in found if boundary.servers] if only else found
 
 
-def _boundary(domain: Domain, most: int) -> Boundary:
+def _boundary(domain: Domain, most: int, frozen: list[Freeze]) -> Boundary:
     people = {p.pk: p for group in domain.approver_groups.all() for p in group.people.all()}
     return Boundary(
         domain,
         sorted(people.values(), key=str),
         [Server(upstream, list(upstream.tools.all()), most) for upstream in domain.upstreams.all()],
+        [freeze for freeze in frozen if freeze.domain_id == domain.pk],
     )
 
 

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy
 
-from approvals import access, policy, ruling
+from approvals import access, freezes, policy, ruling
 from approvals.models import Person, PolicyVersion, database_now
 from approvals.translating import translated
 from approvals.web.accounts import signed_in
@@ -85,6 +85,7 @@ def page(request: HttpRequest, person: Person, number: int | None = None) -> Htt
             "changes": _changes(person, shown) if shown else [],
             "version": shown,
             "is_in_force": shown == newest,
+            "freezes": freezes.coming(access.catalogue_of(person)),
             "versions": _versions(),
             "count": PolicyVersion.objects.count(),
             "most": MOST_VERSIONS,

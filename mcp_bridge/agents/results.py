@@ -138,6 +138,9 @@ def answer(call: ToolCall, *, public_url: str, at: datetime, joined: bool = Fals
         result = told(text, _state(call), provenance, is_error=False)
     else:
         text, structured = _not_executed(call)
+        if joined and call.repeats:
+            again, counted = _asked_again(call, at)
+            text, structured = f"{text} {again}", structured | counted
         result = told(text, structured, provenance, is_error=True)
     return result if not joined else _marked_as_joined(result)
 
@@ -156,8 +159,9 @@ def ask_again_seconds(call: ToolCall, at: datetime) -> int:
 def how_it_stands(call: ToolCall, public_url: str) -> str:
     """Return one or two sentences about a call that is not answered yet."""
     if call.status == S.PENDING:
+        why = f" {call.held_because}" if call.held_because else ""
         return (
-            f"HELD: {call.sentence}. Nothing has been done. A person has to approve it at"
+            f"HELD: {call.sentence}. Nothing has been done.{why} A person has to approve it at"
             f" {approval_url(call, public_url)} by {_clock(call.decide_by_at)}."
         )
     if call.status == S.DISPATCHED:
@@ -178,6 +182,8 @@ def _ticket(call: ToolCall, public_url: str, provenance: Provenance, joined: boo
         "expires_at": rfc3339(call.decide_by_at if call.status == S.PENDING else call.run_by_at),
         "retry_after_seconds": ask_again_seconds(call, provenance.at),
     }
+    if call.held_because and call.status == S.PENDING:
+        facts["reason"] = call.held_because
     if joined:
         facts["deduplicated"] = True
     return told(text, facts, provenance, is_error=False)
@@ -248,6 +254,18 @@ def _not_executed(call: ToolCall) -> tuple[str, Result]:
     text = " ".join(part for part in (f"{before}{call.status_reason}".strip(), after) if part)
     error = {"kind": kind, "message": text, "retryable": retryable, "call_id": str(call.pk)}
     return text, error | _state(call)
+
+
+def _asked_again(call: ToolCall, at: datetime) -> tuple[str, Result]:
+    """Return the words and the facts for an agent that asks again what a person rejected."""
+    minutes = int((at - call.moved_at).total_seconds() // 60)
+    ago = f"{minutes} minute{'' if minutes == 1 else 's'} ago" if minutes > 0 else "just now"
+    times = "once" if call.repeats == 1 else f"{call.repeats} times"
+    text = (
+        f"This was rejected {ago}, by a person; you have asked for the same {times} since, and"
+        " nobody was asked again. Ask for something else, or give up."
+    )
+    return text, {"repeats": call.repeats, "rejected_at": rfc3339(call.moved_at)}
 
 
 def _state(call: ToolCall) -> Result:

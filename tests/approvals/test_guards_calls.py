@@ -38,7 +38,7 @@ MOVED = {
 }  # fmt: skip
 OPERATION = {
     "claimed_by", "lease_until", "claims_failed", "not_before", "needs_attention",
-    "joins_repeats", "agent_seen_at", "agent_left_at", "answer_delivered_at",
+    "joins_repeats", "repeats", "agent_seen_at", "agent_left_at", "answer_delivered_at",
 }  # fmt: skip
 COLUMNS: dict[str, Any] = {str(field.column): field for field in ToolCall._meta.concrete_fields}
 ASKED = [name for name in COLUMNS if name not in MOVED | OPERATION]

@@ -11,6 +11,7 @@ from approvals.errors import InvalidInput
 from approvals.policy import (
     LAST_RULE,
     SEED,
+    Budget,
     Effect,
     Facts,
     Outcome,
@@ -222,6 +223,7 @@ OTHER: dict[str, Any] = {
     "message": "No.",
     "comment": "Since May.",
     "condition": "args.amount > 5",
+    "budget": Budget("agent", "day", 500, "amount", "USD:minor"),
 }
 
 

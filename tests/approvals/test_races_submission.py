@@ -3,13 +3,16 @@
 `tests/races/promises.py` says at which guard each test aims; `manage.py race_guards` takes it out.
 """
 
+import threading
 from collections import Counter
 from functools import partial
 
 import pytest
+from django.db import connection
 
 from approvals import lifecycle, submission
 from approvals.administration import agents
+from approvals.administration import policy as policies
 from approvals.errors import IdempotencyMismatch, QueueFull
 from approvals.models import Agent, ToolCall
 from tests.support import racing, trail
@@ -101,3 +104,40 @@ def _make_room(call: ToolCall) -> None:
     """Withdraw the call, and let the agent know, so that the same may be asked again."""
     lifecycle.cancel(call.pk, actor="agent:support")
     ToolCall.objects.filter(pk=call.pk).update(joins_repeats=False)
+
+
+def test_of_fifty_refunds_at_once_twenty_five_pass_a_budget_for_twenty_five(world):
+    """Each agent's own lock lets the others pass, so the budget is one that they share."""
+    others = [
+        agents.create_agent(f"other{number}", owner=world.eve, domains=["billing"], actor=ACTOR)
+        for number in range(10)
+    ]
+    budget = {"per": "tool", "window": "day", "limit": 500, "field": "amount", "unit": "USD:major"}
+    places = threading.Semaphore(8)  # the product waits for connections in line as well
+    for race in racing.rounds(least=2):
+        rule = {"name": f"small {race.number}", "outcome": "allow", "tool": "billing__refund"}
+        policies.load_rules({"rules": [rule | {"budget": budget}]}, source="tests", actor=ACTOR)
+        submits = [
+            _in_turn(
+                places,
+                _submit(world, 20, others[number % 10], idempotency_key=f"{race.number}-{number}"),
+            )
+            for number in FIFTY
+        ]
+
+        answers = racing.all_done(race.together(*submits))
+
+        statuses = tuple(answer.call.status for answer in answers)
+        assert Counter(statuses) == {"approved": 25, "pending": 25}
+        race.went(statuses)
+
+
+def _in_turn(places: threading.Semaphore, step: racing.Step) -> racing.Step:
+    def later() -> object:
+        with places:
+            try:
+                return step()
+            finally:
+                connection.close()
+
+    return later

@@ -287,8 +287,9 @@ def test_a_repeat_joins_the_call_that_stands_however_its_arguments_are_ordered(
 
 @pytest.mark.parametrize("status", [status for status in S if status != S.EXPIRED])
 def test_a_repeat_joins_until_the_answer_was_delivered_and_only_then_is_a_new_call(
-    world: World, submit: Any, status: S
+    world: World, submit: Any, settings: Any, status: S
 ) -> None:
+    settings.COOL_DOWN_SECONDS = 0
     call = worlds.walk(submit().call, world, status)
     assert submit().call == call
 

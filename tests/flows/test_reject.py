@@ -30,16 +30,19 @@ def test_agent_reads_the_reason_word_for_word_and_nothing_is_paid(installation, 
     ]
 
 
-def test_same_request_asks_anew_once_the_rejection_was_read(installation, bo):
+def test_same_request_is_answered_from_the_rejection_that_was_read(installation, bo):
     agent, asked = installation.raw("hasty"), refund()
     first = agent.call(REFUND, asked).call_id
     bo.decide(first, "reject", REASON)
     assert agent.status(first).facts["kind"] == "rejected"
 
     second = agent.call(REFUND, asked)
+    third = agent.call(REFUND, asked, idempotency_key="another try")
 
-    assert second.call_id != first
-    assert second.facts["state"] == "pending"
+    assert second.call_id == third.call_id == first
+    assert third.facts["reason"] == REASON
+    assert third.facts["repeats"] == 2
+    assert "rejected just now, by a person" in third.text
 
 
 def test_same_request_is_answered_again_while_the_rejection_was_not_read(installation, bo):

@@ -155,6 +155,17 @@ GUARDS: dict[str, Guard] = {
             _NO_WRITE_LOCK,
         ),
     ),
+    "budget-lock": Guard(
+        "What is left of a budget is looked at by one submit at a time.",
+        (
+            Edit(
+                "approvals/budgets.py",
+                "BudgetLock.objects.select_for_update(no_key=True).get(",
+                "BudgetLock.objects.get(",
+            ),
+            _NO_WRITE_LOCK,
+        ),
+    ),
     "deadline-under-the-lock": Guard(
         "A claim and a dispatch look at the time to run.",
         (

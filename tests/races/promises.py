@@ -233,6 +233,11 @@ PROMISES: tuple[Promise, ...] = (
         _SUBMITS + "test_many_agents_at_one_below_a_domains_limit_are_one_more", "domain-lock",
     ),
     Promise(
+        "50 submits at once under a budget for 25", "25 pass, and 25 are held.",
+        _SUBMITS + "test_of_fifty_refunds_at_once_twenty_five_pass_a_budget_for_twenty_five",
+        "budget-lock",
+    ),
+    Promise(
         "audit insert fails at each statement", "Nothing moves.",
         "tests/approvals/test_lifecycle_trail.py::"
         "test_nothing_moves_when_its_event_cannot_be_written",
@@ -268,6 +273,7 @@ LINES = (
     "restart with 10,000 pending",
     "page shows version n, row is n+1",
     "pending cap with 50 submits at cap − 1",
+    "50 submits at once under a budget for 25",
     "old worker, new schema",
     "audit insert fails at each statement",
 )

@@ -1,0 +1,157 @@
+"""Budgets of rules, in rows: what is spent, and whether there is enough left for one call more.
+
+`submission` asks before it admits a call and the life cycle before it sends one. What is spent is
+added up anew each time from the calls themselves, while nobody else can take any.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q, QuerySet, Sum
+from django.utils import timezone
+
+from approvals import canonical, policy
+from approvals.models import BudgetLock, BudgetUse, ToolCall, database_now
+from approvals.phrases import phrase
+from approvals.policy import budgets
+
+S, _F = ToolCall.Status, ToolCall.Failure
+
+# Nothing ran, and somebody knows it: such a call has no part any more. One whose outcome is unknown
+# keeps it, and so does one that its tool answered with an error, which may have come half-way.
+_ENDED_UNRUN = [S.REJECTED, S.EXPIRED, S.CANCELLED, S.VOID]
+_NOT_RUN = [_F.NOT_SENT, _F.NOT_RUN, _F.UPSTREAM_ERROR]
+_GIVEN_BACK = Q(call__status__in=_ENDED_UNRUN) | Q(
+    call__status=S.FAILED, call__failure_kind__in=_NOT_RUN
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one call takes of a budget; the columns of `BudgetUse`."""
+
+    rule: str
+    account: str
+    counts: str
+    amount: int
+    at: datetime
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as its event tells it; amounts in ten-thousandths."""
+        return vars(self) | {"at": canonical.rfc3339(self.at)}
+
+
+def admit(
+    ruled: policy.Ruling,
+    facts: policy.Facts,
+    rules: Iterable[policy.Rule],
+    arguments: Mapping[str, object],
+) -> tuple[policy.Ruling, Part | None]:
+    """Return the ruling as the rule's budget leaves it, and the part the call is to `take`.
+
+    Call it in the transaction that writes the call: others wait here until that is committed.
+    """
+    budget = ruled.rule.budget
+    if ruled.outcome != policy.Outcome.ALLOW or budget is None:
+        return ruled, None
+    _queue_up(ruled.rule.name)
+    part, why = _looked(ruled.rule, budget, facts, arguments, database_now())
+    if part is None or why:
+        return policy.beyond(ruled, facts, rules, why), None
+    return ruled, part
+
+
+def take(call: ToolCall, part: Part) -> None:
+    """Write down what an admitted call took, in the transaction that admits it."""
+    BudgetUse.objects.create(call=call, **vars(part))
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a call took of a budget, as people read it."""
+
+    amount: str
+    account: str
+    is_given_back: bool
+
+
+def told(call: ToolCall) -> Told | None:
+    """Return what a call took of its rule's budget; None where it took nothing."""
+    use, budget = getattr(call, "budget_use", None), policy.Rule(**call.rule).budget
+    if use is None or budget is None:
+        return None
+    is_given_back = call.status in _ENDED_UNRUN or (
+        call.status == S.FAILED and call.failure_kind in _NOT_RUN
+    )
+    return Told(budgets.written(budget, use.amount), use.account, is_given_back)
+
+
+def today(
+    call: ToolCall, ruled: policy.Ruling, facts: policy.Facts, rules: Iterable[policy.Rule]
+) -> policy.Ruling:
+    """Return today's ruling of a call that is about to be sent; its own part does not count.
+
+    A call that people approved needs none; one that another rule admitted has none of this budget.
+    """
+    budget = ruled.rule.budget
+    if ruled.outcome != policy.Outcome.ALLOW or budget is None:
+        return ruled
+    use = BudgetUse.objects.filter(call=call, rule=ruled.rule.name).first()
+    if use is None and call.quorum == 0:
+        told = phrase(
+            "Rule “%(rule)s” has a budget that this call never asked.", rule=ruled.rule.name
+        )
+        return policy.beyond(ruled, facts, rules, told)
+    arguments = canonical.parse(bytes(call.arguments))
+    assert isinstance(arguments, dict)  # noqa: S101 - as it was when it was stored
+    at = use.at if use else database_now()
+    _, why = _looked(ruled.rule, budget, facts, arguments, at, without=call)
+    return policy.beyond(ruled, facts, rules, why) if why else ruled
+
+
+def _queue_up(rule: str) -> None:
+    BudgetLock.objects.get_or_create(rule=rule)
+    BudgetLock.objects.select_for_update(no_key=True).get(rule=rule)
+
+
+def _looked(
+    rule: policy.Rule,
+    budget: policy.Budget,
+    facts: policy.Facts,
+    arguments: Mapping[str, object],
+    at: datetime,
+    without: ToolCall | None = None,
+) -> tuple[Part | None, str]:
+    """Return what a call takes, and why it may not have that; both can be without the other."""
+    try:
+        needed = budgets.needs(budget, arguments)
+    except budgets.CannotCount as error:
+        return None, budgets.uncountable(rule.name, error.why)
+    whose = budgets.account(budget, agent=facts.agent, tool=facts.tool, domain=facts.domain)
+    part = Part(rule.name, whose, budget.counts, needed, at)
+    taken = _taken(part, budget, without)
+    unlike = taken.exclude(counts=budget.counts) if budget.field else taken.none()
+    if unlike.exists():
+        told = phrase(
+            "until it is over, this %(window)s was counted in another unit", window=budget.window
+        )
+        return part, budgets.uncountable(rule.name, told)
+    spent = _sum(taken, budget)
+    if spent + needed > budget.most:
+        return part, budgets.too_little(rule.name, budget, whose, spent=spent, needed=needed)
+    return part, ""
+
+
+def _taken(part: Part, budget: policy.Budget, without: ToolCall | None) -> QuerySet[BudgetUse]:
+    starts, ends = budgets.span(budget.window, part.at, timezone.get_default_timezone())
+    uses = BudgetUse.objects.filter(
+        rule=part.rule, account=part.account, at__gte=starts, at__lt=ends
+    )
+    return uses.exclude(_GIVEN_BACK).exclude(call=without) if without else uses.exclude(_GIVEN_BACK)
+
+
+def _sum(taken: QuerySet[BudgetUse], budget: policy.Budget) -> int:
+    if not budget.field:
+        return taken.count() * budgets.SCALE
+    return int(taken.aggregate(total=Sum("amount"))["total"] or 0)

@@ -1,0 +1,59 @@
+"""Freezes, in rows: while one is on, what a rule allows in its domain is held.
+
+`submission` asks before it admits a call, the life cycle before it sends one, and the bridge for
+reads where a freeze holds these too.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db.models import F
+
+from approvals import policy
+from approvals.models import Domain, Freeze, Tool, database_now
+from approvals.phrases import Phrase, phrase
+
+
+@dataclass(frozen=True)
+class Span:
+    """When a freeze is on, as the bridge keeps it."""
+
+    domain: str
+    begins_at: datetime
+    ends_at: datetime
+
+
+def admit(ruled: policy.Ruling, facts: policy.Facts) -> policy.Ruling:
+    """Return the ruling of a call as a freeze leaves it, if one is on now."""
+    if ruled.outcome != policy.Outcome.ALLOW:
+        return ruled
+    now = database_now()
+    on = Freeze.objects.filter(domain__name=facts.domain, begins_at__lte=now, ends_at__gt=now)
+    if facts.effect == Tool.Effect.READ:
+        on = on.filter(reads=True)
+    freeze = on.select_related("domain").order_by("-ends_at").first()
+    return policy.held(ruled, in_words(freeze)) if freeze else ruled
+
+
+def in_words(freeze: Freeze) -> Phrase:
+    """Return that a freeze is on, why and how long."""
+    return phrase(
+        "A freeze is on in %(domain)s until %(until)s: “%(reason)s”.",
+        domain=freeze.domain.name,
+        until=f"{freeze.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        reason=freeze.reason,
+    )
+
+
+def of_reads() -> tuple[Span, ...]:
+    """Return when freezes that hold reads too are on, from now on."""
+    coming = Freeze.objects.filter(reads=True, ends_at__gt=database_now())
+    return tuple(Span(*row) for row in coming.values_list("domain__name", "begins_at", "ends_at"))
+
+
+def coming(domains: Iterable[Domain]) -> list[Freeze]:
+    """Return what is on or planned in these domains, soonest first."""
+    found = Freeze.objects.filter(domain__in=list(domains), ends_at__gt=database_now())
+    found = found.filter(ends_at__gt=F("begins_at"))  # what was ended before it began never is
+    return list(found.select_related("domain").order_by("begins_at", "pk"))
