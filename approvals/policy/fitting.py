@@ -12,8 +12,9 @@ from typing import Final
 
 from approvals.policy import expressions
 from approvals.policy.conditions import Condition, Subject
-from approvals.policy.readings import EACH, NUMBER, Path, Use, in_words
+from approvals.policy.readings import EACH, Path, Use, in_words
 from approvals.policy.rules import Facts
+from approvals.policy.vocabulary import NUMBER
 from approvals.wording.schemas import Place, place_of
 
 EXAMPLES: Final = 24

@@ -22,6 +22,22 @@ from approvals.policy.expressions import (
     Unreadable,
     parts_of,
 )
+from approvals.policy.vocabulary import (
+    BOOLEAN,
+    COMPARED,
+    COUNTS,
+    FREE,
+    FUNCTIONS,
+    KINDS,
+    LIST,
+    METHODS,
+    NAMES,
+    NUMBER,
+    SPAN,
+    SUMS,
+    TEXT,
+    TIME,
+)
 
 
 class _Each:
@@ -31,37 +47,6 @@ class _Each:
 EACH: Final = _Each()
 Path: TypeAlias = tuple[str | int | _Each, ...]  # within the arguments; () is all of them
 
-NUMBER, TEXT, BOOLEAN, LIST = "a number", "a text", "true or false", "a list"
-TIME, SPAN = "a time", "a duration"
-
-# Names a condition may use beside `args` and `history`, and what each is.
-_NAMES: Final = {
-    "tool": TEXT, "effect": TEXT, "domain": TEXT, "agent": TEXT, "acts_for": TEXT, "now": TIME,
-}  # fmt: skip
-NAMES: Final = frozenset({"args", "history", *_NAMES})
-# By name: what it gives, how many values it takes (what it is called on is one), of what kind.
-_FUNCTIONS: Final = {
-    "size": (NUMBER, 1, ""),
-    "int": (NUMBER, 1, ""),
-    "double": (NUMBER, 1, ""),
-    "string": (TEXT, 1, ""),
-    "timestamp": (TIME, 1, TEXT),
-    "duration": (SPAN, 1, TEXT),
-    "contains": (BOOLEAN, 2, TEXT),
-    "startsWith": (BOOLEAN, 2, TEXT),
-    "endsWith": (BOOLEAN, 2, TEXT),
-} | {
-    f"get{part}": (NUMBER, 1, "")
-    for part in (
-        "FullYear", "Month", "Date", "DayOfMonth", "DayOfWeek", "DayOfYear", "Hours", "Minutes",
-        "Seconds",
-    )
-}  # fmt: skip
-_FREE = frozenset({"size", "int", "double", "string", "timestamp", "duration"})
-_METHODS = frozenset(_FUNCTIONS.keys() - _FREE) | {"size"}
-_COUNTS = frozenset({"calls_hour", "calls_day"})
-_SUMS = frozenset({"sum_hour", "sum_day"})
-_COMPARED = frozenset({"<", "<=", ">", ">=", "==", "!="})
 # Each makes a text that may be as long as all arguments together.
 _MAX_PLUS = 10
 
@@ -178,7 +163,7 @@ class _Reader:
         path = self._path(node.of, scope)
         if path is None:
             raise Unreadable(f"may use {node.kind}(…) only on a list of the arguments")
-        if node.name in NAMES or node.name in _FUNCTIONS or node.name == "has":
+        if node.name in NAMES or node.name in FUNCTIONS or node.name == "has":
             raise Unreadable(f"calls an item “{node.name}”, which is a name already")
         self._note(path, LIST)
         self._paths[node] = path
@@ -261,9 +246,9 @@ class _Reader:
         return kinds.pop() if len(kinds) == 1 else ""
 
     def _of_place(self, node: Node, scope: _Scope) -> str:
-        if isinstance(node, Name) and node.name in _NAMES:
+        if isinstance(node, Name) and node.name in KINDS:
             self._names.add(node.name)
-            return _NAMES[node.name]
+            return KINDS[node.name]
         if (path := self._path(node, scope)) is not None:
             self._note(path, "")
             return ""
@@ -273,7 +258,7 @@ class _Reader:
             self._history.add(_history(keys[1:]))
             return NUMBER
         name = keys[0] if keys else None
-        if isinstance(name, str) and name not in _NAMES:
+        if isinstance(name, str) and name not in KINDS:
             raise Unreadable(f"uses the name “{name}”; it may use {', '.join(sorted(NAMES))}")
         raise Unreadable("looks into what has no members")
 
@@ -286,9 +271,9 @@ class _Reader:
             self._asked.add(path)
             self._note(path, "")
             return BOOLEAN
-        if name not in (_METHODS if node.is_method else _FREE):
+        if name not in (METHODS if node.is_method else FREE):
             raise Unreadable(_not_offered(name))
-        kind, count, wanted = _FUNCTIONS[name]
+        kind, count, wanted = FUNCTIONS[name]
         if len(node.parts) != count:
             raise Unreadable(f"gives {name}(…) {len(node.parts)} values; it takes {count}")
         for part in node.parts:
@@ -309,7 +294,7 @@ class _Reader:
                 self._expect(part, kind, scope)
         if left and right and left != right and not {left, right} <= {TIME, SPAN}:
             raise Unreadable(f"has {left} and {right} on the two sides of “{node.sign}”")
-        if node.sign in _COMPARED:
+        if node.sign in COMPARED:
             return BOOLEAN
         self._plus += node.sign == "+"
         if self._plus > _MAX_PLUS:
@@ -400,9 +385,9 @@ def _keys(node: Node) -> tuple[str | int, ...]:
 def _history(keys: tuple[str | int, ...]) -> tuple[str, ...]:
     words = tuple(key for key in keys if isinstance(key, str))
     if words == keys:
-        if len(words) == 1 and words[0] in _COUNTS:
+        if len(words) == 1 and words[0] in COUNTS:
             return words
-        if len(words) == 2 and words[0] in _SUMS:
+        if len(words) == 2 and words[0] in SUMS:
             return words
     raise Unreadable(
         "may read of history calls_hour, calls_day, sum_hour.<argument> and sum_day.<argument>"

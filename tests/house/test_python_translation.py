@@ -21,6 +21,7 @@ FILES = {
     "approvals/policy/expressions.py": "what is wrong with a file of rules",
     "approvals/policy/fitting.py": "what is wrong with a file of rules",
     "approvals/policy/readings.py": "what is wrong with a file of rules",
+    "approvals/policy/vocabulary.py": "what is wrong with a file of rules",
     "approvals/web/health.py": "load balancers and operators read it",
     "approvals/web/zones.py": "names of zones as IANA writes them",
     "approvals/wording/hostile.py": "names of characters as Unicode writes them",
