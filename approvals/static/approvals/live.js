@@ -375,11 +375,13 @@
    * to bring a page up to date that is going. Where no other page comes, it goes on. */
   function leave() {
     isLeaving = true;
-    setTimeout(() => {
-      isLeaving = false;
-      askForChanges();
-    }, 1000 * LEAVING_SECONDS);
+    setTimeout(stay, 1000 * LEAVING_SECONDS);
   }
+  function stay() {
+    isLeaving = false;
+    askForChanges();
+  }
+  document.addEventListener("htmx:afterSettle", stay); // the answer came into this very page
 
   // A page that comes back from the browser's memory is old: its forms and rows are not to be used.
   addEventListener("pageshow", (event) => event.persisted && location.reload());
