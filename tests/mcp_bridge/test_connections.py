@@ -15,7 +15,7 @@ from mcp_bridge.upstreams.exchange import Exchange, Watched
 from tests.support import upstreams as servers
 from tests.support.asking import Server, target_of
 from tests.support.plain_upstream import LEGACY, MODERN
-from tests.support.running import until
+from tests.support.running import is_alive, until
 from tests.support.upstreams import StdioUpstream
 from tests.support.world import definition
 
@@ -145,12 +145,7 @@ def test_whatever_a_child_started_ends_with_it(child: StdioUpstream, tmp_path: P
 
     asyncio.run(main())
 
-    until(lambda: not _is_alive(int(pid.read_text())), "the end of the child's own child", 6)
-
-
-def _is_alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    until(lambda: not is_alive(int(pid.read_text())), "the end of the child's own child", 6)
 
 
 def test_tries_to_reach_what_is_down_are_spaced_out(child: StdioUpstream):

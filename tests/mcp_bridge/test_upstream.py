@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from mcp_bridge.upstreams.failures import in_full
 from tests.support import upstreams as servers
 from tests.support.asking import Asking, asking, put
 from tests.support.plain_upstream import LEGACY, MODERN
-from tests.support.running import until
+from tests.support.running import is_alive, until
 from tests.support.upstreams import HttpUpstream, StdioUpstream, Way
 from tests.support.world import World
 
@@ -166,15 +165,10 @@ def test_a_child_that_died_while_idle_is_started_again_by_the_next_read(
     bridge.read(upstream)
 
     os.kill(int(child.lines("started")[0]), signal.SIGKILL)
-    until(lambda: not _is_alive(int(child.lines("started")[0])), "the child's end")
+    until(lambda: not is_alive(int(child.lines("started")[0])), "the child's end")
 
     assert bridge.read(upstream)["content"]
     assert child.started(2)
-
-
-def _is_alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().split()[2] != "Z"
 
 
 @pytest.mark.sqlite
@@ -357,7 +351,7 @@ def test_an_upstream_that_is_switched_off_is_left_within_two_seconds(
     Revision.bump()
 
     until(lambda: _is_not_found(bridge, upstream), "that it is not found", 2)
-    until(lambda: not _is_alive(int(child.lines("started")[0])), "the child's end", 5)
+    until(lambda: not is_alive(int(child.lines("started")[0])), "the child's end", 5)
 
 
 def _is_not_found(bridge: Asking, upstream: Upstream) -> bool:
@@ -416,7 +410,7 @@ def test_sessions_end_with_their_process_though_a_server_hangs(
         server.ways |= {"DELETE": hang, "tools/call": hang}
         began = time.monotonic()
     assert time.monotonic() - began < 20  # not as long as the servers hang
-    until(lambda: not _is_alive(int(child.lines("started")[0])), "the child's end", 10)
+    until(lambda: not is_alive(int(child.lines("started")[0])), "the child's end", 10)
 
 
 def test_a_childs_last_words_are_for_operators_and_not_for_agents(

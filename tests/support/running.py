@@ -400,3 +400,11 @@ def postgres_database(name: str) -> Iterator[str]:
         with psycopg.connect(server, autocommit=True) as connection:
             drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
             connection.execute(drop.format(sql.Identifier(name)))
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and nobody asked about yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):  # gone before, or while it was read
+        return False
