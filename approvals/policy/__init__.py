@@ -6,13 +6,23 @@ without being asked about: an unreviewed or changed tool counts as a write that 
 
 from approvals.policy.differing import Difference, Kind, difference
 from approvals.policy.judging import Ruling, candidates, evaluate, history_wanted, prepare, stricter
-from approvals.policy.reading import EXPIRES_SECONDS, MAX_QUORUM, MAX_RULES, load
+from approvals.policy.reading import (
+    EXPIRES_SECONDS,
+    GROUP_NAME,
+    GROUP_WORDS,
+    MAX_QUORUM,
+    MAX_RULES,
+    load,
+)
 from approvals.policy.rules import LAST_RULE, SEED, Effect, Facts, History, Outcome, Rule
-from approvals.policy.sentences import to_clause, to_sentence
+from approvals.policy.sentences import to_clause, to_sentence, to_stage
+from approvals.policy.stages import Signed, Stage, can_be_filled, turn
 from approvals.policy.writing import dump
 
 __all__ = [
     "EXPIRES_SECONDS",
+    "GROUP_NAME",
+    "GROUP_WORDS",
     "LAST_RULE",
     "MAX_QUORUM",
     "MAX_RULES",
@@ -25,6 +35,9 @@ __all__ = [
     "Outcome",
     "Rule",
     "Ruling",
+    "Signed",
+    "Stage",
+    "can_be_filled",
     "candidates",
     "difference",
     "dump",
@@ -35,4 +48,6 @@ __all__ = [
     "stricter",
     "to_clause",
     "to_sentence",
+    "to_stage",
+    "turn",
 ]

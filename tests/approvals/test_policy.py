@@ -222,6 +222,7 @@ OTHER: dict[str, Any] = {
     "message": "No.",
     "comment": "Since May.",
     "condition": "args.amount > 5",
+    "stages": ({"group": "Finance", "quorum": 2},),
 }
 
 
