@@ -20,10 +20,8 @@ S, _F = ToolCall.Status, ToolCall.Failure
 
 # Nothing ran, and somebody knows it: such a call has no part any more. One whose outcome is unknown
 # keeps it, and so does one that its tool answered with an error, which may have come half-way.
-_ENDED_UNRUN = [S.REJECTED, S.EXPIRED, S.CANCELLED, S.VOID]
-_NOT_RUN = [_F.NOT_SENT, _F.NOT_RUN, _F.UPSTREAM_ERROR]
-_GIVEN_BACK = Q(call__status__in=_ENDED_UNRUN) | Q(
-    call__status=S.FAILED, call__failure_kind__in=_NOT_RUN
+_GIVEN_BACK = Q(call__status__in=[S.REJECTED, S.EXPIRED, S.CANCELLED, S.VOID]) | Q(
+    call__status=S.FAILED, call__failure_kind__in=[_F.NOT_SENT, _F.NOT_RUN, _F.UPSTREAM_ERROR]
 )
 
 
@@ -81,9 +79,7 @@ def told(call: ToolCall) -> Told | None:
     use, budget = getattr(call, "budget_use", None), policy.Rule(**call.rule).budget
     if use is None or budget is None:
         return None
-    is_given_back = call.status in _ENDED_UNRUN or (
-        call.status == S.FAILED and call.failure_kind in _NOT_RUN
-    )
+    is_given_back = BudgetUse.objects.filter(_GIVEN_BACK, pk=use.pk).exists()
     return Told(budgets.written(budget, use.amount), use.account, is_given_back)
 
 

@@ -7,6 +7,7 @@ whenever it is asked: at the submission, at the release, and when a policy is tr
 import json
 import math
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.utils import timezone
@@ -16,6 +17,24 @@ from approvals.models import ToolCall
 
 MOST_CALLS = 10_000  # whose arguments are added up; beyond it nobody can say, and the call is held
 _SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+
+
+def of_call(
+    facts: policy.Facts, call: ToolCall, *, wanted: Collection[tuple[str, ...]], now: datetime
+) -> policy.Facts:
+    """Return facts with what conditions read of a call that was made: history is as it was then.
+
+    Args:
+        wanted: of history, as `history` takes it.
+        now: by whose hours and days it is judged.
+    """
+    return replace(
+        facts,
+        args=json.loads(bytes(call.arguments)),
+        acts_for=call.acts_for.get_username(),
+        now=local(now),
+        history=history(call.agent_id, call.tool_id, at=call.created_at, wanted=wanted),
+    )
 
 
 def history(

@@ -151,15 +151,13 @@ def _ruled(
     rules = rules_for(facts, in_force)
     if len(rules) > 1:
         key = _key(request)
-        acts_for = key.acts_for if key else agent.owner
+        wanted = policy.history_wanted(facts, rules)
         facts = replace(
             facts,
             args=request.arguments,
-            acts_for=acts_for.get_username(),
+            acts_for=(key.acts_for if key else agent.owner).get_username(),
             now=counting.local(now),
-            history=counting.history(
-                agent.pk, tool.pk, at=now, wanted=policy.history_wanted(facts, rules)
-            ),
+            history=counting.history(agent.pk, tool.pk, at=now, wanted=wanted),
         )
     ruled = freezes.admit(policy.evaluate(facts, rules), facts)
     return budgets.admit(ruled, facts, rules, request.arguments)

@@ -102,18 +102,10 @@ def _calls(rule: policy.Rule, tools: Sequence[Tool]) -> Iterator[policy.Facts]:
         calls = calls.filter(agent__name=rule.agent)
     wanted = conditions.compiled(rule.condition).reading.history
     for call in calls.order_by("-created_at")[:LAST_CALLS]:
-        yield policy.Facts(
-            domain=call.domain.name,
-            tool=call.tool_name,
-            effect=call.effect,
-            agent=call.agent.name,
-            args=json.loads(bytes(call.arguments)),
-            acts_for=call.acts_for.get_username(),
-            now=counting.local(call.created_at),
-            history=counting.history(
-                call.agent_id, call.tool_id, at=call.created_at, wanted=wanted
-            ),
+        facts = policy.Facts(
+            domain=call.domain.name, tool=call.tool_name, effect=call.effect, agent=call.agent.name
         )
+        yield counting.of_call(facts, call, wanted=wanted, now=call.created_at)
 
 
 def _facts(rule: policy.Rule, tool: Tool, **more: object) -> policy.Facts:

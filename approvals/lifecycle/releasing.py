@@ -1,8 +1,7 @@
 """The verbs of workers (claim, give back, dispatch, finish) and of the clock that misses them."""
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -217,15 +216,7 @@ def _today(call: ToolCall, facts: policy.Facts) -> policy.Ruling:
     rules = policy.candidates(facts, ruling.in_force().rules)
     if len(rules) > 1:
         wanted = policy.history_wanted(facts, rules)
-        facts = replace(
-            facts,
-            args=json.loads(bytes(call.arguments)),
-            acts_for=call.acts_for.get_username(),
-            now=counting.local(database_now()),
-            history=counting.history(
-                call.agent_id, call.tool_id, at=call.created_at, wanted=wanted
-            ),
-        )
+        facts = counting.of_call(facts, call, wanted=wanted, now=database_now())
     ruled = freezes.admit(policy.evaluate(facts, rules), facts)
     return budgets.today(call, ruled, facts, rules)
 

@@ -19,7 +19,8 @@ from typing import Any, Final
 from approvals.errors import InvalidInput
 from approvals.policy import expressions
 from approvals.policy.expressions import Binary, Choice, Macro, Node, Unary, Unreadable
-from approvals.policy.readings import EACH, Path, Reading, Use, in_words, read
+from approvals.policy.paths import EACH, Path, in_words
+from approvals.policy.readings import Reading, Use, read
 from approvals.policy.rules import Facts
 
 MAX_CHARACTERS: Final = 1_000

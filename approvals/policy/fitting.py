@@ -12,7 +12,8 @@ from typing import Final
 
 from approvals.policy import expressions
 from approvals.policy.conditions import Condition, Subject
-from approvals.policy.readings import EACH, Path, Use, in_words
+from approvals.policy.paths import EACH, Path, in_words
+from approvals.policy.readings import Use
 from approvals.policy.rules import Facts
 from approvals.policy.vocabulary import NUMBER
 from approvals.wording.schemas import Place, place_of

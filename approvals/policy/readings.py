@@ -1,12 +1,12 @@
 """What a condition reads and compares, found in its tree; what conditions may not use is refused.
 
-Nothing here knows a call. `conditions` holds a call's arguments to this, `schemas` a tool's schema.
+Nothing here knows a call. `conditions` holds a call's arguments to this, `fitting` a tool's schema.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from approvals.policy.expressions import (
     Binary,
@@ -22,6 +22,7 @@ from approvals.policy.expressions import (
     Unreadable,
     parts_of,
 )
+from approvals.policy.paths import EACH, Path, in_words
 from approvals.policy.vocabulary import (
     BOOLEAN,
     COMPARED,
@@ -38,14 +39,6 @@ from approvals.policy.vocabulary import (
     TEXT,
     TIME,
 )
-
-
-class _Each:
-    """Stands in a path for every item of a list."""
-
-
-EACH: Final = _Each()
-Path: TypeAlias = tuple[str | int | _Each, ...]  # within the arguments; () is all of them
 
 # Each makes a text that may be as long as all arguments together.
 _MAX_PLUS = 10
@@ -99,19 +92,6 @@ def read(tree: Node) -> Reading:
     reader = _Reader()
     reader.truth(tree, {})
     return reader.reading()
-
-
-def in_words(path: Path) -> str:
-    """Return a path as conditions write it: `args.items[*].price`."""
-    words = "args"
-    for key in path:
-        if isinstance(key, _Each):
-            words += "[*]"
-        elif isinstance(key, int):
-            words += f"[{key}]"
-        else:
-            words += f".{key}" if key.isidentifier() else f'["{key}"]'
-    return words
 
 
 _Scope: TypeAlias = Mapping[str, Path]
