@@ -1,11 +1,12 @@
 """Who may see, decide, settle, withdraw and administer; the only way from user input to a row."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from approvals import policy
 from approvals.errors import NotFound
 from approvals.models import (
     Agent,
@@ -17,7 +18,7 @@ from approvals.models import (
     ToolCall,
     Upstream,
 )
-from approvals.phrases import phrase
+from approvals.phrases import joined, phrase
 
 S = ToolCall.Status
 
@@ -50,17 +51,27 @@ def visible_to(person: Person) -> QuerySet[ToolCall]:
     return calls.filter(_theirs(person))
 
 
-def in_domains_of(person: Person) -> QuerySet[ToolCall]:
-    """Return the calls of the domains a person approves for: what they could decide or settle."""
-    return ToolCall.objects.filter(domain__in=domain_ids_of(person))
+def groups_of(person: Person) -> dict[int, set[str]]:
+    """Return the names of the approver groups a person is in, by the id of their domain.
 
-
-def domain_ids_of(person: Person) -> list[int]:
-    """Return the ids of the domains a person approves for, where a subquery would cost more.
-
-    A planner that sees how few they are reads an index alone.
+    Values, where a subquery would cost more: a planner that sees how few they are reads an index
+    alone.
     """
-    return list(domains_of(person).values_list("pk", flat=True)) if person.is_active else []
+    found: dict[int, set[str]] = {}
+    if person.is_active:
+        rows = ApproverGroup.objects.filter(people=person).values_list("domain_id", "name")
+        for domain_id, name in rows:
+            found.setdefault(domain_id, set()).add(name)
+    return found
+
+
+def has_turn(groups: Mapping[int, Collection[str]]) -> Q:
+    """Return the condition that leaves calls which ask one of these groups of their domain now."""
+    asked = Q(asked_group="")  # every approver of the domain
+    for domain_id, names in groups.items():
+        named = Q(asked_group__in=names) | Q(escalated_to__in=names)
+        asked |= Q(domain=domain_id) & named
+    return asked
 
 
 def searchable_by(person: Person) -> QuerySet[HistoryRow]:
@@ -119,15 +130,68 @@ def is_approver_of(person: Person, domain_id: int) -> bool:
 
 
 def may_decide(person: Person, call: ToolCall, verdict: str = "approve") -> Permission:
-    """Return whether the person may give this verdict, whatever state the call is in."""
-    if not is_approver_of(person, call.domain_id):
+    """Return whether the person may give this verdict, whatever state the call is in.
+
+    Under a rule with stages, only the group whose turn it is approves, and the one it escalated to;
+    everybody of any of these groups may say no.
+    """
+    groups = groups_of(person).get(call.domain_id)
+    if not groups:
         return Permission(False, phrase("Only an approver of this domain can decide."))
+    if why := _is_not_asked(groups, call, verdict):
+        return Permission(False, why)
     if verdict == "approve" and call.four_eyes and person.pk in (call.owner_id, call.acts_for_id):
         return Permission(
             False,
             phrase("Four eyes: the agent's owner and the person it acts for cannot approve."),
         )
     return ALLOWED
+
+
+def _is_not_asked(groups: set[str], call: ToolCall, verdict: str) -> str:
+    """Return in words why somebody in these groups is not asked; empty when they are."""
+    asked = [stage["group"] for stage in call.rule.get("stages", ())]
+    if not asked:
+        return ""
+    if call.escalated_to and call.escalated_to not in asked:
+        asked.append(call.escalated_to)
+    if groups.isdisjoint(asked):
+        return phrase("Only %(groups)s can decide.", groups=joined(", ", asked))
+    if verdict == "approve" and groups.isdisjoint((call.asked_group, call.escalated_to)):
+        return phrase("It is the turn of %(group)s.", group=call.asked_group)
+    return ""
+
+
+def out_of_reach(calls: Iterable[ToolCall]) -> set[UUID]:
+    """Return which pending calls cannot get all their approvals from whom there is by now.
+
+    They hold until their time is over, or until somebody joins a group; nothing passes by itself.
+    One query for all, beside decisions that are not loaded.
+    """
+    calls = [call for call in calls if call.status == S.PENDING]
+    members: dict[int, dict[str, set[int]]] = {}
+    rows = ApproverGroup.people.through.objects.filter(
+        approvergroup__domain__in={call.domain_id for call in calls}, person__is_active=True
+    ).values_list("approvergroup__domain_id", "approvergroup__name", "person_id")
+    for domain_id, name, person_id in rows if calls else ():
+        members.setdefault(domain_id, {}).setdefault(name, set()).add(person_id)
+    return {call.pk for call in calls if not _is_in_reach(call, members.get(call.domain_id, {}))}
+
+
+def _is_in_reach(call: ToolCall, members: Mapping[str, set[int]]) -> bool:
+    rule, decisions = policy.Rule(**call.rule), call.decisions.all()
+    gone = {decision.approver_id for decision in decisions}
+    if call.four_eyes:
+        gone |= {call.owner_id, call.acts_for_id}
+    approved = [decision.stage for decision in decisions if decision.verdict == "approve"]
+    if not rule.stages:
+        left = set[int]().union(*members.values()) - gone
+        return len(left) >= call.quorum - len(approved)
+    later = members.get(rule.escalate_to, set())
+    return policy.can_be_filled(
+        [stage.quorum - approved.count(number) for number, stage in enumerate(rule.stages, 1)],
+        [(members.get(stage.group, set()) | later) - gone for stage in rule.stages],
+    )
 
 
 def may_settle(person: Person, call: ToolCall) -> Permission:

@@ -69,13 +69,14 @@ def _became(call: ToolCall, decisions: list[Decision]) -> dict[str, object]:
 def _decided_seconds(call: ToolCall, decisions: list[Decision]) -> int | None:
     """Return how long people took, once they had decided; the clock and the agent decide nothing.
 
-    One rejection decides; approvals do when there are as many as the rule asks for.
+    Rejections decide when they reach the rule's deny quorum, approvals when they reach its quorum.
     """
     rejected = [one.at for one in decisions if one.verdict == Decision.Verdict.REJECT]
     approved = [one.at for one in decisions if one.verdict == Decision.Verdict.APPROVE]
-    if not rejected and not 0 < call.quorum <= len(approved):
+    noes = call.rule.get("deny_quorum", 1)
+    if len(rejected) < noes and not 0 < call.quorum <= len(approved):
         return None
-    at = min(rejected) if rejected else approved[call.quorum - 1]
+    at = rejected[noes - 1] if len(rejected) >= noes else approved[call.quorum - 1]
     return max(0, int((at - call.created_at).total_seconds()))
 
 

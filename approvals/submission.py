@@ -202,7 +202,8 @@ def draft(
         sentence=_sentence(tool, request.arguments),
         rule=ruled.rule.as_dict(), rule_digest=ruled.rule.digest(), quorum=ruled.quorum,
         held_because=ruled.why[:500],
-        policy_version=0, four_eyes=upstream.domain.four_eyes,
+        policy_version=0, four_eyes=upstream.domain.four_eyes or ruled.rule.four_eyes,
+        stage=min(1, len(ruled.rule.stages)), asked_group=_first_asked(ruled.rule),
         decide_by_at=decide_by_at,
         run_by_at=decide_by_at + timedelta(seconds=settings.RUN_WITHIN_SECONDS),
         created_at=now, moved_at=now, agent_seen_at=now,
@@ -217,6 +218,10 @@ def _key(request: Request) -> AgentKey | None:
     if not request.key_id:
         return None
     return AgentKey.objects.select_related("acts_for").filter(pk=request.key_id).first()
+
+
+def _first_asked(rule: policy.Rule) -> str:
+    return rule.stages[0].group if rule.stages else ""
 
 
 def _sentence(tool: Tool, arguments: Mapping[str, object]) -> str:

@@ -65,14 +65,17 @@ def create_person(
     return person
 
 
-def get_person(name: str) -> Person:
+def get_person(name: str, *, even_if_gone: bool = False) -> Person:
     """Return an active person by sign-in name.
+
+    Args:
+        even_if_gone: also one whose account was deactivated.
 
     Raises:
         InvalidInput: there is none.
     """
-    person = Person.objects.filter(username=name, is_active=True).first()
-    if person is None:
+    person = Person.objects.filter(username=name).first()
+    if person is None or not (person.is_active or even_if_gone):
         raise InvalidInput(phrase("There is no person called %(name)s.", name=repr(name)), path="$")
     return person
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from django.db import transaction
 
 from approvals import policy
-from approvals.administration import conditions
+from approvals.administration import conditions, groups
 from approvals.administration.writing import note
 from approvals.errors import InvalidInput, PolicyChanged
 from approvals.models import PolicyVersion, Revision, RuleRow
@@ -30,6 +30,7 @@ def load_rules(
     """
     rules = policy.load(document)
     _refuse_misfits(rules)
+    groups.refuse_unknown(rules)
     # Takes the row's lock: whoever loads at the same moment waits, and numbers on from this one.
     Revision.bump()
     newest = PolicyVersion.objects.order_by("-number").first()

@@ -16,6 +16,7 @@ _BOUND = (
 )  # fmt: skip
 _BEGINNINGS = {"call.held": "pending", "call.admitted": "approved"}
 _SIGNED = {"call.approve_signed": "approve", "call.reject_signed": "reject"}
+_TOLD = {"call.reminded", "call.escalated"}
 
 Moves = Mapping[str, Set[str]]  # status → where arrows lead; a settled one has none
 _Facts = dict[str, object]
@@ -31,6 +32,7 @@ class Signature:
     binding: str
     assurance: str
     at: datetime
+    stage: int = 0  # whose turn it was, from 1; 0 where the rule has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,22 @@ class Story:
     moved_at: datetime | None = None
     reason: str = ""
     ended: _Facts = field(default_factory=dict)
+    stages: tuple[policy.Stage, ...] = ()
+    deny_quorum: int = 1
+    escalate_to: str = ""
+    escalated_to: str = ""
+    reminders: int = 0
+
+    @property
+    def stage(self) -> int:
+        """Return the number of the stage whose turn it is; 0 where the rule has none."""
+        approved = (s.stage for s in self.signatures.values() if s.verdict == "approve")
+        return policy.turn(self.stages, approved)
+
+    @property
+    def asked_group(self) -> str:
+        """Return the group whose turn it is; empty where the rule has no stages."""
+        return self.stages[self.stage - 1].group if self.stages else ""
 
 
 class Replay:
@@ -91,6 +109,8 @@ class Replay:
     def _reader(self, event: Event) -> Callable[[Event, _Facts], _Found]:
         if not self.story.status:
             return self._begin
+        if event.code in _TOLD:
+            return self._tell
         return self._sign if event.code in _SIGNED else self._move
 
     def _begin(self, event: Event, facts: _Facts) -> _Found:
@@ -105,7 +125,7 @@ class Replay:
         bound = {"call_id": self.call_id} | {key: facts.get(key) for key in _BOUND}
         if _digest(bound) != facts.get("binding"):
             yield "its binding is not the digest of what it says was asked"
-        yield from _wrong_rule(facts, is_held=event.code == "call.held")
+        yield from _wrong_rule(story, is_held=event.code == "call.held")
 
     def _sign(self, event: Event, facts: _Facts) -> _Found:
         story, person = self.story, event.actor.removeprefix("person:")
@@ -118,12 +138,29 @@ class Replay:
             yield "is a decision on another binding"
         if verdict == "approve" and self._may_not_approve(person):
             yield f"is an approval by {person}, whom four eyes forbid it"
+        stage, turn = facts.get("stage", 0), story.stage
+        if not isinstance(stage, int) or stage != turn:
+            yield f"is a decision in stage {stage!r}, but it was the turn of stage {turn}"
+            stage = turn
         story.signatures[person] = Signature(
             str(facts.get("verdict")), str(facts.get("reason")), str(facts.get("binding")),
-            str(facts.get("assurance")), event.at,
+            str(facts.get("assurance")), event.at, stage,
         )  # fmt: skip
         if facts.get("verdict") != verdict:
             yield f"is {event.code}, but says {facts.get('verdict')!r}"
+
+    def _tell(self, event: Event, facts: _Facts) -> _Found:
+        story = self.story
+        if story.status != "pending":
+            yield f"is told of a call that was {story.status}"
+        if event.code == "call.reminded":
+            story.reminders += 1
+            return
+        if story.escalated_to:
+            yield "is a second escalation"
+        story.escalated_to = str(facts.get("group"))
+        if not story.escalate_to or story.escalated_to != story.escalate_to:
+            yield f"escalates to {story.escalated_to!r}, which its rule does not name"
 
     def _move(self, event: Event, facts: _Facts) -> _Found:
         story, to = self.story, event.code.removeprefix("call.")
@@ -153,11 +190,19 @@ def _approved(story: Story, event: Event, facts: _Facts, source: str) -> _Found:
     quorum = story.facts.get("quorum")
     if source == "pending" and not (isinstance(quorum, int) and approvals >= quorum):
         yield f"is approved by {approvals}, but {quorum} had to"
+    given = [one.stage for one in story.signatures.values() if one.verdict == "approve"]
+    for number, stage in enumerate(story.stages, 1):
+        signed = given.count(number)
+        if source == "pending" and signed < stage.quorum:
+            yield f"is approved by {signed} of {stage.group}, but {stage.quorum} had to"
 
 
 def _rejected(story: Story, event: Event, facts: _Facts, source: str) -> _Found:
-    if not any(signed.verdict == "reject" for signed in story.signatures.values()):
+    noes = sum(signed.verdict == "reject" for signed in story.signatures.values())
+    if not noes:
         yield "is rejected, but nobody said no"
+    elif noes < story.deny_quorum:
+        yield f"is rejected by {noes}, but {story.deny_quorum} had to"
 
 
 def _claimed(story: Story, event: Event, facts: _Facts, source: str) -> _Found:
@@ -203,17 +248,22 @@ def _digest(value: object) -> str:
         return ""
 
 
-def _wrong_rule(facts: _Facts, *, is_held: bool) -> _Found:
+def _wrong_rule(story: Story, *, is_held: bool) -> _Found:
+    facts = story.facts
     try:
         rule = policy.Rule(**facts["rule"])  # type: ignore[arg-type]  # whatever is wrong raises
         digest = rule.digest()
     except (InvalidInput, KeyError, TypeError, ValueError):
         yield "its rule cannot be read"
         return
+    story.stages, story.deny_quorum = rule.stages, rule.deny_quorum
+    story.escalate_to = rule.escalate_to
     if digest != facts.get("rule_digest"):
         yield "its rule is not the one its digest stands for"
     quorum = facts.get("quorum")
     if is_held and not (isinstance(quorum, int) and quorum >= 1):
         yield "is held, but asks for nobody's approval"
+    if is_held and rule.stages and quorum != rule.quorum:
+        yield f"asks for {quorum!r}, but its stages ask for {rule.quorum}"
     if not is_held and (quorum != 0 or rule.outcome != policy.Outcome.ALLOW):
         yield "is admitted, but no rule allows it"

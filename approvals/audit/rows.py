@@ -92,6 +92,10 @@ def _moved(call: ToolCall) -> dict[str, object]:
         "failure_kind": call.failure_kind,
         "result_digest": call.result_digest,
         "result_is_cut": call.result_is_cut,
+        "stage": call.stage,
+        "asked_group": call.asked_group,
+        "escalated_to": call.escalated_to,
+        "reminders": call.reminders,
         "result": "" if call.result is None else canonical.digest(bytes(call.result)),
     }
 
@@ -109,6 +113,10 @@ def _told(story: Story, moves: Moves) -> dict[str, object]:
         "failure_kind": story.ended.get("failure_kind", ""),
         "result_digest": story.ended.get("result_digest", ""),
         "result_is_cut": story.ended.get("result_is_cut", False),
+        "stage": story.stage,
+        "asked_group": story.asked_group,
+        "escalated_to": story.escalated_to,
+        "reminders": story.reminders,
         "result": story.ended.get("kept_digest", ""),
     }
 
@@ -132,8 +140,9 @@ def _decisions(call: ToolCall, story: Story) -> Iterator[str]:
 
 def _signature(decision: Decision) -> Signature:
     return Signature(
-        decision.verdict, decision.reason, decision.binding, decision.assurance, decision.at
-    )
+        decision.verdict, decision.reason, decision.binding, decision.assurance, decision.at,
+        decision.stage,
+    )  # fmt: skip
 
 
 def _dispatch(call: ToolCall, story: Story) -> Iterator[str]:

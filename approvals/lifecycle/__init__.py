@@ -17,6 +17,7 @@ Every verb is one transaction: a conditional UPDATE, one audit event, one hint a
 verb that finds a deadline passed or a binding broken commits that move first and raises after it.
 """
 
+from approvals.lifecycle.attending import attend
 from approvals.lifecycle.claiming import claim_next
 from approvals.lifecycle.deciding import (
     begin,
@@ -46,6 +47,7 @@ __all__ = [
     "SETTLED",
     "UNSENT",
     "Claim",
+    "attend",
     "begin",
     "cancel",
     "claim",

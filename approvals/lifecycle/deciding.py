@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
-from approvals import access, bindings, canonical
+from approvals import access, bindings, canonical, policy
 from approvals.errors import (
     AlreadyDecided,
     CallExpired,
@@ -18,6 +18,7 @@ from approvals.errors import (
     QuarantineRunning,
     StaleBinding,
 )
+from approvals.lifecycle.attending import attend_at
 from approvals.lifecycle.moving import expire_now, in_words, locked, move, tell, too_late, unsent
 from approvals.lifecycle.states import S
 from approvals.models import ApproverGroup, Decision, Person, ToolCall, database_now
@@ -31,6 +32,7 @@ def begin(call: ToolCall, **told: object) -> ToolCall:
     written here must be one. What else is `told` goes into its event.
     """
     code = "call.held" if call.status == S.PENDING else "call.admitted"
+    call.attend_at = attend_at(call) if call.status == S.PENDING else None
     call.save(force_insert=True)
     facts = bindings.of(call).as_dict() | told
     if call.held_because:
@@ -85,11 +87,15 @@ def _decide(
     decision = call.decisions.create(
         approver=decider, verdict=verdict, reason=reason, binding=binding, assurance=assurance,
         at=now, owner_id=call.owner_id, acts_for_id=call.acts_for_id, four_eyes=call.four_eyes,
+        stage=call.stage,
     )  # fmt: skip
     call = _count_decision(call, decision)
     actor = f"person:{decider.get_username()}"
     if verdict == Decision.Verdict.REJECT:
-        return move(call, S.REJECTED, actor=actor, reason=reason)
+        noes = call.decisions.filter(verdict="reject", binding=call.binding).count()
+        is_over = noes >= policy.Rule(**call.rule).deny_quorum
+        return move(call, S.REJECTED, actor=actor, reason=reason) if is_over else call
+    # Nobody signs for a stage that is full, so all signatures are there when the last stage's are.
     if call.decisions.filter(verdict="approve", binding=call.binding).count() >= call.quorum:
         return move(call, S.APPROVED, actor=actor)
     return call
@@ -104,7 +110,10 @@ def decide(
     reason: str = "",
     assurance: str = "session",
 ) -> ToolCall:
-    """Record one person's decision; approve at the quorum, reject at the first no.
+    """Record one person's decision; approve at the quorum, reject at the deny quorum.
+
+    A no below the deny quorum is recorded and ends nothing: others may still reach the quorum. When
+    neither can be reached any more, the call stays held until its time is over.
 
     Args:
         binding: hex, as the page showed it.
@@ -244,12 +253,23 @@ def _words_of_a_person(text: str, name: Phrase, *, path: str, longest: int) -> s
 
 
 def _count_decision(call: ToolCall, decision: Decision) -> ToolCall:
-    ToolCall.objects.filter(pk=call.pk, status=S.PENDING).update(version=F("version") + 1)
-    call.refresh_from_db(fields=["version"])
+    turn = _turn(call)
+    ToolCall.objects.filter(pk=call.pk, status=S.PENDING).update(version=F("version") + 1, **turn)
+    call.refresh_from_db(fields=["version", *turn])
     actor = f"person:{decision.approver.get_username()}"
     tell(
         call, f"call.{decision.verdict}_signed", actor=actor, at=decision.at,
         verdict=decision.verdict, reason=decision.reason, binding=decision.binding,
-        assurance=decision.assurance,
+        assurance=decision.assurance, **({"stage": decision.stage} if decision.stage else {}),
     )  # fmt: skip
     return call
+
+
+def _turn(call: ToolCall) -> dict[str, object]:
+    """Return the columns that say whose turn it is by the decisions; none without stages."""
+    stages = policy.Rule(**call.rule).stages
+    if not stages or not call.stage:
+        return {}
+    approved = call.decisions.filter(verdict="approve", binding=call.binding)
+    number = policy.turn(stages, approved.values_list("stage", flat=True))
+    return {"stage": number, "asked_group": stages[number - 1].group}

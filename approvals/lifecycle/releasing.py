@@ -1,5 +1,6 @@
 """The verbs of workers (claim, give back, dispatch, finish) and of the clock that misses them."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +13,7 @@ from approvals import bindings, budgets, canonical, counting, freezes, outcomes,
 from approvals.errors import BindingBroken, CallExpired, Conflict, FenceLost
 from approvals.lifecycle.moving import expire_now, locked, move
 from approvals.lifecycle.states import S
-from approvals.models import Dispatch, ToolCall, database_now
+from approvals.models import Decision, Dispatch, ToolCall, database_now
 
 _PAUSE_SECONDS = (
     1,
@@ -204,8 +205,9 @@ def _forbidden_today(call: ToolCall) -> str:
         agent=call.agent.name,
     )
     today = _today(call, facts)
-    approvals = call.decisions.filter(verdict="approve", binding=call.binding).count()
-    if policy.stricter(today, approvals=approvals):
+    decisions = list(call.decisions.filter(binding=call.binding))
+    approvals = sum(decision.verdict == "approve" for decision in decisions)
+    if policy.stricter(today, approvals=approvals, signed=_signed(call, decisions)):
         told = f"The policy got stricter: rule “{today.rule.name}” does not let it run as approved."
         return f"{told} {today.why}".strip()
     return ""
@@ -219,6 +221,17 @@ def _today(call: ToolCall, facts: policy.Facts) -> policy.Ruling:
         facts = counting.of_call(facts, call, wanted=wanted, now=database_now())
     ruled = freezes.admit(policy.evaluate(facts, rules), facts)
     return budgets.today(call, ruled, facts, rules)
+
+
+def _signed(call: ToolCall, decisions: list[Decision]) -> policy.Signed:
+    """Return what people decided as values: how many in a stage of which group."""
+    stages = policy.Rule(**call.rule).stages
+    approved = [decision for decision in decisions if decision.verdict == "approve"]
+    return policy.Signed(
+        by_group=Counter(stages[one.stage - 1].group for one in approved if one.stage),
+        rejections=len(decisions) - len(approved),
+        by_theirs=any(one.approver_id in (one.owner_id, one.acts_for_id) for one in approved),
+    )
 
 
 def _held_by(claim: Claim) -> ToolCall:

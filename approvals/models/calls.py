@@ -81,6 +81,17 @@ class ToolCall(models.Model):
     moved_at = models.DateTimeField()  # when it came into this status
     settled_at = models.DateTimeField(null=True)
     status_reason = models.CharField(max_length=1000, blank=True)  # why rejected, void, unknown …
+    # -- whom it waits for; follows from the rule, the decisions and the clock, kept for the queue
+    stage = models.PositiveSmallIntegerField(default=0, db_default=0)  # its turn, from 1; 0: none
+    asked_group = models.CharField(
+        max_length=64, blank=True, default="", db_default=""
+    )  # empty: all approvers
+    escalated_to = models.CharField(
+        max_length=64, blank=True, default="", db_default=""
+    )  # a group, by now
+    # When the clock next tells people of it, or asks another group; null: it has nothing to say.
+    attend_at = models.DateTimeField(null=True)
+    reminders = models.PositiveSmallIntegerField(default=0, db_default=0)  # how many were told
     # -- how it ended
     failure_kind = models.CharField(max_length=16, choices=Failure.choices, blank=True)
     result = models.BinaryField(null=True)  # JSON bytes of the CallToolResult, at most 1 MiB
@@ -129,6 +140,7 @@ class ToolCall(models.Model):
             ),
             # The sweeps: what expires, what waits for a worker, whose lease is over.
             models.Index(fields=["status", "decide_by_at"], name="call_sweep"),
+            models.Index(fields=["status", "attend_at"], name="call_to_attend"),
             # The queue and the history of one domain; caps per domain.
             models.Index(fields=["domain", "status", "-created_at"], name="call_of_domain"),
             # What is at an upstream; whose call goes there next, and which of theirs.
@@ -139,7 +151,17 @@ class ToolCall(models.Model):
             models.Index(fields=["agent", "status"], name="call_of_agent"),
             # How many wait for somebody, in every view of the queue: read from the index alone.
             models.Index(
-                fields=["status", "domain", "four_eyes", "owner", "acts_for", "version", "id"],
+                fields=[
+                    "status",
+                    "domain",
+                    "four_eyes",
+                    "owner",
+                    "acts_for",
+                    "version",
+                    "asked_group",
+                    "escalated_to",
+                    "id",
+                ],
                 name="call_waiting",
             ),
             # The queue's calls whose outcome is unknown, longest ago first.
@@ -164,6 +186,7 @@ class Decision(models.Model):
     call = models.ForeignKey(ToolCall, on_delete=models.PROTECT, related_name="decisions")
     approver = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="decisions")
     verdict = models.CharField(max_length=8, choices=Verdict.choices)
+    stage = models.PositiveSmallIntegerField(default=0, db_default=0)  # as its call's, then
     reason = models.CharField(max_length=1000, blank=True)
     binding = models.CharField(max_length=64)  # the one the page showed
     assurance = models.CharField(max_length=16, default="session")  # how the person was known

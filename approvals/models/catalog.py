@@ -35,10 +35,14 @@ class Domain(models.Model):
 
 
 class ApproverGroup(models.Model):
-    """The people who may decide calls of a domain."""
+    """People who may decide calls of a domain; rules name such groups, and never persons."""
 
     domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="approver_groups")
     name = models.CharField(max_length=64, default="approvers")
+    # Who answers for who is in it; null: whoever answers for the domain.
+    owner = models.ForeignKey(
+        Person, null=True, blank=True, on_delete=models.PROTECT, related_name="owned_groups"
+    )
     people = models.ManyToManyField(Person, related_name="approver_groups", blank=True)
 
     class Meta:

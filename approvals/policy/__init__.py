@@ -16,13 +16,23 @@ from approvals.policy.judging import (
     prepare,
     stricter,
 )
-from approvals.policy.reading import EXPIRES_SECONDS, MAX_QUORUM, MAX_RULES, load
+from approvals.policy.reading import (
+    EXPIRES_SECONDS,
+    GROUP_NAME,
+    GROUP_WORDS,
+    MAX_QUORUM,
+    MAX_RULES,
+    load,
+)
 from approvals.policy.rules import LAST_RULE, SEED, Effect, Facts, History, Outcome, Rule
-from approvals.policy.sentences import to_clause, to_sentence
+from approvals.policy.sentences import to_clause, to_sentence, to_stage
+from approvals.policy.stages import Signed, Stage, can_be_filled, turn
 from approvals.policy.writing import dump
 
 __all__ = [
     "EXPIRES_SECONDS",
+    "GROUP_NAME",
+    "GROUP_WORDS",
     "LAST_RULE",
     "MAX_QUORUM",
     "MAX_RULES",
@@ -36,7 +46,10 @@ __all__ = [
     "Outcome",
     "Rule",
     "Ruling",
+    "Signed",
+    "Stage",
     "beyond",
+    "can_be_filled",
     "candidates",
     "difference",
     "dump",
@@ -48,4 +61,6 @@ __all__ = [
     "stricter",
     "to_clause",
     "to_sentence",
+    "to_stage",
+    "turn",
 ]

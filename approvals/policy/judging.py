@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from approvals.errors import InvalidInput
 from approvals.policy.conditions import Subject, compiled
 from approvals.policy.rules import LAST_RULE, Facts, Outcome, Rule
+from approvals.policy.stages import Signed, Stage
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ def evaluate(facts: Facts, rules: Iterable[Rule]) -> Ruling:
             continue
         if answer is True:
             decided = _by(rule)
-            return _at_least(unjudged, decided.quorum) if unjudged else decided
+            return _together(unjudged, decided) if unjudged else decided
         unsure = _unsure(rule, answer)
-        unjudged = _at_least(unjudged, unsure.quorum) if unjudged else unsure
+        unjudged = _together(unjudged, unsure) if unjudged else unsure
     return unjudged or _by(LAST_RULE)
 
 
@@ -111,8 +112,26 @@ def _unsure(rule: Rule, why: str) -> Ruling:
     return Ruling(rule, Outcome.HOLD, quorum, rule.expires_seconds, words, why)
 
 
-def _at_least(ruling: Ruling, quorum: int) -> Ruling:
-    return replace(ruling, quorum=max(ruling.quorum, quorum))
+def _together(ruling: Ruling, other: Ruling) -> Ruling:
+    """Return a ruling that asks for what both ask for: every stage of either, and as many people.
+
+    Its rule is the first, with the stages, noes and eyes of the second where those ask for more.
+    """
+    quorum, rule, also = max(ruling.quorum, other.quorum), ruling.rule, other.rule
+    wanted: dict[str, int] = {}
+    for stage in (*rule.stages, *also.stages):
+        wanted[stage.group] = max(stage.quorum, wanted.get(stage.group, 0))
+    if wanted:
+        last = next(reversed(wanted))
+        wanted[last] += max(0, quorum - sum(wanted.values()))
+        quorum = sum(wanted.values())
+        stages = tuple(Stage(group, number) for group, number in wanted.items())
+        rule = replace(rule, stages=stages)
+    noes = min(rule.deny_quorum, also.deny_quorum)
+    four_eyes = rule.four_eyes or also.four_eyes
+    if (noes, four_eyes) != (rule.deny_quorum, rule.four_eyes):
+        rule = replace(rule, deny_quorum=noes, four_eyes=four_eyes)
+    return replace(ruling, rule=rule, quorum=quorum)
 
 
 def held(ruled: Ruling, why: str) -> Ruling:
@@ -138,10 +157,23 @@ def beyond(ruled: Ruling, facts: Facts, rules: Iterable[Rule], why: str) -> Ruli
     return replace(following, why=f"{why} {following.why}" if following.why else why)
 
 
-def stricter(now: Ruling, *, approvals: int) -> bool:
+def stricter(now: Ruling, *, approvals: int, signed: Signed | None = None) -> bool:
     """Tell whether today's ruling stands in the way of a call that was approved under another.
 
-    Approvals are the distinct people whose approval of this very binding is recorded; 0 for a call
-    that an allow rule admitted, which therefore does not survive a hold.
+    Each stage of today must have been signed by as many in a stage of that group; in which order
+    they were asked does not matter. Who signed under a rule without stages signed for no group.
+
+    Args:
+        approvals: the distinct people whose approval of this very binding is recorded; 0 for a
+            call that an allow rule admitted, which therefore does not survive a hold.
+        signed: what else is recorded of their decisions.
     """
-    return now.outcome == Outcome.DENY or now.quorum > approvals
+    signed, rule = signed or Signed(), now.rule
+    if now.outcome != Outcome.HOLD:
+        return now.outcome == Outcome.DENY
+    return (
+        now.quorum > approvals
+        or any(signed.by_group.get(stage.group, 0) < stage.quorum for stage in rule.stages)
+        or signed.rejections >= rule.deny_quorum
+        or (rule.four_eyes and signed.by_theirs)
+    )

@@ -11,9 +11,12 @@ from approvals.errors import InvalidInput
 from approvals.policy import budgets
 from approvals.policy.conditions import MAX_CHARACTERS, compiled
 from approvals.policy.rules import LAST_RULE, Effect, Outcome, Rule
+from approvals.policy.stages import Stage
 
 MAX_RULES = 1_000
 MAX_QUORUM = 20
+MAX_STAGES = 5
+ESCALATE_AFTER = (10, 90)  # per cent of the time to decide
 EXPIRES_SECONDS = (10, 7 * 24 * 3600)
 
 # Says what is wrong with a field's value; None when nothing is.
@@ -64,6 +67,9 @@ def _rule(position: int, item: object, problems: list[dict[str, str]]) -> Rule |
         test = _TESTS.get(key)
         if wrong := "unknown key" if test is None else test(value):
             found.append(_problem((*place, key), wrong))
+    found += _misplaced(fields, place) + (
+        _wrong_stages(fields, place) if "stages" in fields else []
+    )
     if "budget" in fields:
         problem = budgets.problems(fields["budget"])
         found += [_problem((*place, "budget", *keys), wrong) for keys, wrong in problem]
@@ -80,6 +86,56 @@ def _never_applies(fields: dict[str, Any], place: Iterable[str | int]) -> list[d
         wrong = f"an allow rule never applies to a tool that is {effect}"
         return [_problem((*place, "effect"), wrong)]
     return []
+
+
+def _misplaced(fields: dict[str, Any], place: tuple[str | int, ...]) -> list[dict[str, str]]:
+    """Return what says something of holding where nothing is held, or of nothing at all."""
+    found = []
+    if fields.get("outcome") in (Outcome.ALLOW, Outcome.DENY):
+        wrong = f"a rule that does not hold has no {{}}: it is {fields['outcome']}"
+        found += [_problem((*place, key), wrong.format(key)) for key in _OF_A_HOLD & fields.keys()]
+    if "escalate_after" in fields and "escalate_to" not in fields:
+        found.append(_problem((*place, "escalate_after"), "says when, but no escalate_to says who"))
+    if "escalate_to" in fields and "stages" not in fields:
+        # Everybody who could be asked later is asked from the beginning.
+        found.append(_problem((*place, "escalate_to"), "needs stages; without, all are asked"))
+    return sorted(found, key=lambda problem: problem["path"])
+
+
+def _wrong_stages(fields: dict[str, Any], place: tuple[str | int, ...]) -> list[dict[str, str]]:
+    stages, here = fields["stages"], (*place, "stages")
+    if not isinstance(stages, list) or not 1 <= len(stages) <= MAX_STAGES:
+        return [_problem(here, f"must be a list of 1 to {MAX_STAGES} stages")]
+    found: list[dict[str, str]] = []
+    for index, stage in enumerate(stages):
+        found += _wrong_stage(stage, (*here, index))
+    if found:
+        return found
+    groups, total = [stage["group"] for stage in stages], sum(_quorum(stage) for stage in stages)
+    for index, group in enumerate(groups):
+        if group in groups[:index]:
+            found.append(_problem((*here, index, "group"), f"“{group}” has a stage already"))
+    if total > MAX_QUORUM:
+        found.append(_problem(here, f"ask for {total} approvals; at most {MAX_QUORUM}"))
+    if fields.get("quorum", total) != total:
+        wrong = f"is {fields['quorum']}, but the stages ask for {total}; leave it out"
+        found.append(_problem((*place, "quorum"), wrong))
+    return found
+
+
+def _wrong_stage(stage: object, place: tuple[str | int, ...]) -> list[dict[str, str]]:
+    if not isinstance(stage, dict):
+        return [_problem(place, 'must be an object: {"group": "…", "quorum": 1}')]
+    found = [] if "group" in stage else [_problem((*place, "group"), "is required")]
+    for key, value in stage.items():
+        test = _STAGE_TESTS.get(key)
+        if wrong := "unknown key" if test is None else test(value):
+            found.append(_problem((*place, key), wrong))
+    return found
+
+
+def _quorum(stage: dict[str, Any]) -> int:
+    return int(stage.get("quorum", Stage.quorum))
 
 
 def _repeated_names(rules: Iterable[Rule]) -> list[dict[str, str]]:
@@ -149,6 +205,20 @@ def _condition(value: object) -> str | None:
     return None
 
 
+def _flag(value: object) -> str | None:
+    return None if isinstance(value, bool) else "must be true or false"
+
+
+def _anything(value: object) -> str | None:
+    return None  # looked at with the whole rule
+
+
+# Also what a group's name is held to when it is created.
+GROUP_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,62}[A-Za-z0-9])?"
+GROUP_WORDS = "1 to 64 letters, digits, spaces or . _ -, and begin and end with a letter or digit"
+_group = _name(GROUP_NAME, f"the name of an approver group: {GROUP_WORDS}")
+_STAGE_TESTS: dict[str, _Test] = {"group": _group, "quorum": _whole(1, MAX_QUORUM)}
+_OF_A_HOLD = {"stages", "deny_quorum", "escalate_to", "escalate_after", "four_eyes"}
 _TESTS: dict[str, _Test] = {
     "name": _name(r".{1,100}", "at most 100 characters"),
     "domain": _name(r"[a-z][a-z0-9-]{1,30}", "the name of a domain"),
@@ -164,5 +234,10 @@ _TESTS: dict[str, _Test] = {
     "message": _text(500),
     "comment": _text(1_000),
     "condition": _condition,
-    "budget": lambda _: None,  # looked at part by part, each with its own place
+    "budget": _anything,  # looked at part by part, each with its own place
+    "stages": _anything,
+    "deny_quorum": _whole(1, MAX_QUORUM),
+    "escalate_to": _group,
+    "escalate_after": _whole(*ESCALATE_AFTER),
+    "four_eyes": _flag,
 }

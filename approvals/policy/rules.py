@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from fnmatch import translate
@@ -10,7 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 from approvals.canonical import digest_of
+from approvals.policy import stages as staging
 from approvals.policy.budgets import Budget
+from approvals.policy.stages import Stage
 
 
 class Effect(StrEnum):
@@ -81,19 +83,27 @@ class Rule:
     tool: str = ""  # glob over the exposed name: * ? [abc] [!abc]
     effect: str = ""
     agent: str = ""
-    quorum: int = 1  # distinct approvals a held call needs
+    quorum: int = 1  # distinct approvals a held call needs; over all stages, where it has some
     expires_seconds: int = 3600  # people have this long to decide
     message: str = ""  # for people and, of a deny rule, for the agent
     comment: str = ""  # for whoever reads the rules; does nothing
     condition: str = ""  # CEL over the call, `conditions`; empty: true of any
     budget: Budget | None = None  # of an allow rule: beyond it, what is allowed is held
+    stages: tuple[Stage, ...] = ()  # who is asked, in order; none: the approvers of the domain
+    deny_quorum: int = 1  # so many noes end it
+    escalate_to: str = ""  # a group that may sign for any stage, later
+    escalate_after: int = 50  # per cent of the time to decide
+    four_eyes: bool = False  # also where the domain does not ask for it
 
     def __post_init__(self) -> None:
-        # Rules come back from JSON columns with their outcome as a bare word.
+        # Rules come back from JSON columns with their outcome as a bare word, stages as objects.
         object.__setattr__(self, "outcome", Outcome(self.outcome))
         budget: Any = self.budget
         if isinstance(budget, Mapping):
             object.__setattr__(self, "budget", Budget(**budget))
+        object.__setattr__(self, "stages", staging.read(self.stages))
+        if self.stages:
+            object.__setattr__(self, "quorum", sum(stage.quorum for stage in self.stages))
 
     def as_dict(self) -> dict[str, Any]:
         """Return its fields as JSON has them; `Rule(**rule.as_dict())` is the rule again.
@@ -102,7 +112,8 @@ class Rule:
         """
         budget = self.budget.as_dict() if self.budget else None
         found = asdict(self) | {"outcome": self.outcome.value, "budget": budget}
-        return {key: value for key, value in found.items() if value or key not in _LATER}
+        found["stages"] = [asdict(stage) for stage in self.stages]
+        return {key: value for key, value in found.items() if not _says_nothing(key, value)}
 
     def digest(self) -> str:
         """Return what a binding holds of a rule: all but its place and what is told about it."""
@@ -141,8 +152,17 @@ def _matcher(pattern: str) -> Callable[[str], re.Match[str] | None]:
     return re.compile(translate(pattern)).match
 
 
-_LATER = {"comment", "condition", "budget"}
+_LATER = {
+    "comment", "condition", "budget", "stages", "deny_quorum", "escalate_to", "escalate_after",
+    "four_eyes",
+}  # fmt: skip
 _UNBOUND = {"position", "comment"}
+_DEFAULTS = {field.name: field.default for field in fields(Rule)}
+
+
+def _says_nothing(key: str, value: object) -> bool:
+    return key in _LATER and (not value or value == _DEFAULTS[key])
+
 
 LAST_RULE = Rule(position=1, name="hold by default", outcome=Outcome.HOLD)
 SEED = (

@@ -3,6 +3,7 @@
 from approvals.phrases import Phrase, phrase, phrases
 from approvals.policy import budgets
 from approvals.policy.rules import Effect, Outcome, Rule
+from approvals.policy.stages import Stage
 
 
 def to_sentence(rule: Rule) -> Phrase:
@@ -30,11 +31,49 @@ def to_clause(rule: Rule) -> Phrase:
         return phrase("%(calls)s, up to %(budget)s", calls=subject, budget=most)
     if rule.outcome != Outcome.HOLD:
         return subject
-    people = phrases("%(number)s approver", "%(number)s approvers", rule.quorum, number=rule.quorum)
     span = _span(rule.expires_seconds)
-    return phrase(
-        "%(calls)s for %(people)s within %(time)s", calls=subject, people=people, time=span
+    return _refined(
+        rule,
+        phrase(
+            "%(calls)s for %(people)s within %(time)s",
+            calls=subject,
+            people=to_people(rule),
+            time=span,
+        ),
     )
+
+
+def to_people(rule: Rule) -> Phrase:
+    """Return who a hold rule asks: "2 approvers", or "2 of Finance, then 1 of Owners,"."""
+    if not rule.stages:
+        return phrases(
+            "%(number)s approver", "%(number)s approvers", rule.quorum, number=rule.quorum
+        )
+    first, *others = (to_stage(stage) for stage in rule.stages)
+    for other in others:
+        first = phrase("%(people)s, then %(others)s", people=first, others=other)
+    return phrase("%(people)s,", people=first) if others else first
+
+
+def to_stage(stage: Stage) -> Phrase:
+    """Return one stage in words: "2 of Finance"."""
+    return phrase("%(number)s of %(group)s", number=stage.quorum, group=stage.group)
+
+
+def _refined(rule: Rule, sentence: Phrase) -> Phrase:
+    """Return the sentence with what a rule says beyond who and how long."""
+    if rule.deny_quorum > 1:
+        sentence = phrase(
+            "%(sentence)s, rejected by %(number)s", sentence=sentence, number=rule.deny_quorum
+        )
+    if rule.escalate_to:
+        sentence = phrase(
+            "%(sentence)s, also %(group)s after %(share)s %% of the time",
+            sentence=sentence,
+            group=rule.escalate_to,
+            share=rule.escalate_after,
+        )
+    return phrase("%(sentence)s, with four eyes", sentence=sentence) if rule.four_eyes else sentence
 
 
 def _subject(rule: Rule) -> Phrase:

@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from approvals import access, budgets, lifecycle, policy, wording
-from approvals.models import Decision, Dispatch, Person, ToolCall, database_now
+from approvals.models import ApproverGroup, Decision, Dispatch, Person, ToolCall, database_now
 from approvals.translating import translated
 from approvals.web import definitions, showing, stamps, superseding, trail, unusual
 from approvals.web.definition_changes import HINTS, hint
@@ -110,7 +110,8 @@ def context(person: Person, call: ToolCall, *, seen: int | None = None) -> dict[
     looked = unusual.of(person, call, showing.argument_rows(call, definition))
     rows, looking = looked.rows, looking_at([call], person, now).get(call.pk)
     marked = showing.unusual_in(rows)
-    shown = showing.show(call, now, unusual=marked, looking=looking)
+    stuck = bool(access.out_of_reach([call]))
+    shown = showing.show(call, now, unusual=marked, looking=looking, is_out_of_reach=stuck)
     mine = showing.signed_by(call, person)
     is_open = shown.ring is not None and mine is None
     may, to_tick = _may(person, call, is_open=is_open), ticks(rows)
@@ -174,7 +175,10 @@ def _ended(call: ToolCall, now: datetime) -> dict[str, Any]:
 
 def _others(call: ToolCall) -> list[str]:
     """Return the names of people who can still approve the call."""
-    people = Person.objects.filter(approver_groups__domain=call.domain_id, is_active=True)
+    groups = ApproverGroup.objects.filter(domain=call.domain_id)
+    if call.asked_group:
+        groups = groups.filter(name__in=(call.asked_group, call.escalated_to))
+    people = Person.objects.filter(approver_groups__in=groups, is_active=True)
     people = people.exclude(pk__in=[decision.approver_id for decision in call.decisions.all()])
     if call.four_eyes:
         people = people.exclude(pk__in=[call.owner_id, call.acts_for_id])

@@ -144,9 +144,10 @@ class Boundary:
     """One domain: who answers for it, who decides in it, and the servers within."""
 
     domain: Domain
-    approvers: list[Person]
+    approvers: list[Person]  # of any of its groups
     servers: list[Server]
     freezes: list[Freeze]  # on or planned
+    groups: list[ApproverGroup]  # by name; none where there is only the first one
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ def _group_of(tool: Tool) -> str:
 
 
 def _boundaries(person: Person, only: str) -> list[Boundary]:
-    approvers = ApproverGroup.objects.prefetch_related(
+    approvers = ApproverGroup.objects.select_related("owner").prefetch_related(
         Prefetch("people", queryset=Person.objects.filter(is_active=True))
     )
     upstreams = Upstream.objects.order_by("name").prefetch_related(
@@ -233,12 +234,14 @@ def _boundaries(person: Person, only: str) -> list[Boundary]:
 
 
 def _boundary(domain: Domain, most: int, frozen: list[Freeze]) -> Boundary:
-    people = {p.pk: p for group in domain.approver_groups.all() for p in group.people.all()}
+    groups = sorted(domain.approver_groups.all(), key=lambda group: group.name)
+    people = {p.pk: p for group in groups for p in group.people.all()}
     return Boundary(
         domain,
         sorted(people.values(), key=str),
         [Server(upstream, list(upstream.tools.all()), most) for upstream in domain.upstreams.all()],
         [freeze for freeze in frozen if freeze.domain_id == domain.pk],
+        groups if len(groups) > 1 else [],
     )
 
 

@@ -4,7 +4,7 @@ On a wide screen `?call=<id>` opens a call beside the list: rendered with the pa
 alone when htmx asks for it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,7 +35,8 @@ _MOST_DECISIONS = 8
 _NAMES = ("username", "first_name", "last_name")  # what a person is called by
 _SHOWN = (
     "agent", "domain", "acts_for", "sentence", "effect", "arguments", "definition_digest", "quorum",
-    "four_eyes", "rule", "status", "version", "created_at", "decide_by_at",
+    "four_eyes", "rule", "status", "version", "created_at", "decide_by_at", "owner", "stage",
+    "escalated_to", "reminders",
 )  # fmt: skip
 _OPEN = Q(status__in=(S.PENDING, S.UNKNOWN))  # said first: an index knows these few
 _WITHIN: tuple[tuple[timedelta, Promise], ...] = (
@@ -67,10 +68,11 @@ def count_waiting(person: Person) -> int:
     """Return how many calls wait for a person; one request, whose person it is, counts once."""
     kept: dict[str, Any] = vars(person)
     if "_waiting" not in kept:
-        waits = _Part(pending=_waits_for(person), unknown=Q()).condition
+        groups = access.groups_of(person)
+        waits = _Part(pending=_waits_for(person, groups), unknown=Q()).condition
         # Counted by the condition and not filtered by it: PostgreSQL would read rows for that, as
         # it tells states apart, and so reads an index alone.
-        theirs = access.in_domains_of(person).filter(_OPEN)
+        theirs = ToolCall.objects.filter(_OPEN, domain__in=list(groups))
         kept["_waiting"] = theirs.aggregate(waiting=Count("pk", filter=waits))["waiting"]
     waiting: int = kept["_waiting"]
     return waiting
@@ -90,10 +92,10 @@ class _Part:
         return pending if self.unknown is None else pending | Q(status=S.UNKNOWN) & self.unknown
 
 
-def _waits_for(person: Person) -> Q:
+def _waits_for(person: Person, groups: Mapping[int, Collection[str]]) -> Q:
     """Return the condition that leaves, of the pending calls, what they can approve."""
     may_approve = Q(four_eyes=False) | ~(Q(owner=person) | Q(acts_for=person))
-    return may_approve & ~_is_signed_by(person)
+    return may_approve & access.has_turn(groups) & ~_is_signed_by(person)
 
 
 def _is_signed_by(person: Person) -> Q:
@@ -103,10 +105,10 @@ def _is_signed_by(person: Person) -> Q:
     return Q(version__gt=1) & Q(Exists(theirs))
 
 
-def _parts(person: Person, domains: list[int]) -> dict[str, _Part]:
-    theirs = Q(domain__in=domains)
+def _parts(person: Person, groups: Mapping[int, Collection[str]]) -> dict[str, _Part]:
+    theirs = Q(domain__in=list(groups))
     return {
-        "mine": _Part(theirs & _waits_for(person), theirs),
+        "mine": _Part(theirs & _waits_for(person, groups), theirs),
         "all": _Part(Q(), Q()),
         "signed": _Part(_is_signed_by(person)),
     }
@@ -181,18 +183,23 @@ def shown(calls: Iterable[ToolCall], person: Person, now: datetime) -> list[Show
     calls = list(calls)
     # Only of a reviewed write does the risk depend on its arguments.
     unusual = filters.unusual_in(call for call in calls if call.effect == "write")
-    looking = looking_at(calls, person, now)
+    looking, stuck = looking_at(calls, person, now), access.out_of_reach(calls)
     return [
-        showing.show(call, now, unusual=unusual.get(call.pk, 0), looking=looking.get(call.pk))
+        showing.show(
+            call, now, unusual=unusual.get(call.pk, 0), looking=looking.get(call.pk),
+            is_out_of_reach=call.pk in stuck,
+        )
         for call in calls
-    ]
+    ]  # fmt: skip
 
 
 def loaded(calls: QuerySet[ToolCall]) -> QuerySet[ToolCall]:
     """Return the query with everything a row shows and no more, in a fixed number of queries."""
     people = Person.objects.only(*_NAMES)
     signers = [f"approver__{name}" for name in _NAMES]
-    decisions = Decision.objects.select_related("approver").only("call", "verdict", *signers)
+    decisions = Decision.objects.select_related("approver").only(
+        "call", "verdict", "stage", *signers
+    )
     # Not joined: many calls have few agents, and each column of a joined row is read for each call.
     return calls.only(*_SHOWN).prefetch_related(
         Prefetch("agent", queryset=Agent.objects.only("name")),
@@ -243,16 +250,16 @@ class _View:
 
 
 def _view(request: HttpRequest, person: Person) -> _View:
-    domains = access.domain_ids_of(person)
+    groups = access.groups_of(person)
     # Who approves nothing has nothing "for you": an auditor begins with everything.
-    usual = "mine" if domains else "all"
+    usual = "mine" if groups else "all"
     key = request.GET.get("show", usual)
     wanted = Filter.of(request, key if key in _VIEWS else usual)
     # Every view is a part of everything: its calls are weighed once, and counted by one query.
     seen = wanted.narrow(access.visible_to(person))
     weighed = filters.weigh(wanted.risk, seen.filter(_OPEN))
     seen = seen.filter(weighed.condition)
-    parts = _parts(person, domains)
+    parts = _parts(person, groups)
     conditions = {key: part.condition for key, part in parts.items()}
     counts = seen.filter(_OPEN).aggregate(
         **{key: Count("pk", filter=condition) for key, condition in conditions.items()},

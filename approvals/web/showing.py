@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy, ngettext
 
-from approvals import canonical, wording
+from approvals import canonical, policy, wording
 from approvals.models import Decision, Person, ToolCall
 from approvals.translating import translated
 
@@ -107,6 +107,7 @@ class Slot:
     """A line for one signature: open, or signed by somebody."""
 
     decision: Decision | None = None
+    group: str = ""  # whose it is; empty where the rule has no stages
 
     @cached_property
     def digest(self) -> str:
@@ -151,6 +152,20 @@ class Shown:
     risk: Risk
     slots: tuple[Slot, ...]
     looking: Looking | None = None
+    asks: str = (
+        ""  # of a held call with stages, whom it asks: "1 of 2 of Finance, then 1 of Owners"
+    )
+    noes: int = 0  # who said no, and did not end it
+    is_out_of_reach: bool = False  # there are not enough people left to approve it
+
+    @property
+    def reminder(self) -> str:
+        """Return how much of the time to decide is over, once people were reminded of it."""
+        if self.ring is None or not self.call.reminders:
+            return ""
+        if self.call.reminders == 1:
+            return gettext("Half of the time is over")
+        return gettext("Nearly all of the time is over")
 
     @property
     def signed(self) -> int:
@@ -187,8 +202,11 @@ class Shown:
         """Return whose decision it was, once it is one: who rejected, or all who approved."""
         decisions = self.call.decisions.all()
         rejected = [d for d in decisions if d.verdict == Decision.Verdict.REJECT]
-        is_decided = self.call.status not in _UNDECIDED
-        deciders = rejected or (decisions if is_decided else [])
+        if self.call.status != S.REJECTED:
+            # A no below the deny quorum did not decide.
+            is_decided = self.call.status not in _UNDECIDED
+            rejected = [d for d in decisions if d not in rejected] if is_decided else []
+        deciders = rejected
         return ", ".join(decision.approver.display_name for decision in deciders)
 
     @property
@@ -202,7 +220,12 @@ class Shown:
 
 
 def show(
-    call: ToolCall, now: datetime, *, unusual: int = 0, looking: Looking | None = None
+    call: ToolCall,
+    now: datetime,
+    *,
+    unusual: int = 0,
+    looking: Looking | None = None,
+    is_out_of_reach: bool = False,
 ) -> Shown:
     """Return a call as templates show it.
 
@@ -211,10 +234,11 @@ def show(
         now: by the database's clock.
         unusual: how many of its arguments have something odd about them.
         looking: who else has it open.
+        is_out_of_reach: not enough people are left to approve it.
     """
     ring = _ring(call, now)
     is_over = call.status == S.PENDING and ring is None
-    signed = [Slot(d) for d in call.decisions.all() if d.verdict == Decision.Verdict.APPROVE]
+    slots = _slots(call)
     level = wording.risk(call.effect, unusual)
     _, tone, bars = _RISKS[level]
     return Shown(
@@ -223,9 +247,46 @@ def show(
         # The sweep will say so within a second or two; nobody can decide any more.
         look=LOOKS[S.EXPIRED] if is_over else LOOKS[S(call.status)],
         risk=Risk(level, risk_words(level), tone, bars),
-        slots=(*signed, *[Slot()] * (call.quorum - len(signed))),
+        slots=slots,
         looking=looking,
+        asks=_asks(call, slots) if ring else "",
+        noes=len(call.decisions.all()) - sum(slot.decision is not None for slot in slots),
+        is_out_of_reach=is_out_of_reach and ring is not None,
     )
+
+
+def _slots(call: ToolCall) -> tuple[Slot, ...]:
+    """Return the lines for signatures, stage by stage."""
+    approved = [d for d in call.decisions.all() if d.verdict == Decision.Verdict.APPROVE]
+    stages = policy.Rule(**call.rule).stages
+    if not stages:
+        signed = [Slot(decision) for decision in approved]
+        return (*signed, *[Slot()] * (call.quorum - len(signed)))
+    found: list[Slot] = []
+    for number, stage in enumerate(stages, 1):
+        signed = [Slot(d, stage.group) for d in approved if d.stage == number]
+        found += [*signed, *[Slot(group=stage.group)] * (stage.quorum - len(signed))]
+    return tuple(found)
+
+
+def _asks(call: ToolCall, slots: tuple[Slot, ...]) -> str:
+    """Return in words whom a held call asks, from the stage whose turn it is."""
+    stages = policy.Rule(**call.rule).stages[max(0, call.stage - 1) :]
+    if not stages:
+        return ""
+    first, *others = stages
+    signed = sum(slot.decision is not None for slot in slots if slot.group == first.group)
+    words = gettext("%(signed)s of %(quorum)s of %(group)s") % {
+        "signed": signed, "quorum": first.quorum, "group": first.group,
+    }  # fmt: skip
+    for stage in others:
+        then = {"before": words, "stage": translated(policy.to_stage(stage))}
+        words = gettext("%(before)s, then %(stage)s") % then
+    if call.escalated_to:
+        words = gettext("%(before)s; %(group)s may sign too") % {
+            "before": words, "group": call.escalated_to,
+        }  # fmt: skip
+    return words
 
 
 def risk_words(level: str) -> str:

@@ -19,6 +19,8 @@ _WORDS: dict[str, Promise] = {
     "call.admitted": gettext_lazy("asked; rule “%(rule)s” let it through"),
     "call.approve_signed": gettext_lazy("approved it"),
     "call.reject_signed": gettext_lazy("rejected it"),
+    "call.reminded": gettext_lazy("%(percent)s %% of the time to decide was over"),
+    "call.escalated": gettext_lazy("%(group)s may sign too from here on"),
     "call.approved": gettext_lazy("Approved: every signature is there"),
     "call.claimed": gettext_lazy("A worker took it; nothing is sent yet"),
     "call.dispatched": gettext_lazy("Sent to %(upstream)s, once"),
@@ -133,7 +135,8 @@ def _did(call: ToolCall, event: AuditEvent, data: Mapping[str, Any]) -> str:
     named = rule.get("name", "") if isinstance(rule, dict) else ""
     if event.code not in _WORDS:
         return event.code
-    return str(_WORDS[event.code]) % {"rule": named, "upstream": call.upstream.name}
+    told = {"percent": data.get("percent", ""), "group": data.get("group", "")}
+    return str(_WORDS[event.code]) % {"rule": named, "upstream": call.upstream.name, **told}
 
 
 def _reason(event: AuditEvent, data: Mapping[str, Any]) -> str:

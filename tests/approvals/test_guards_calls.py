@@ -34,11 +34,12 @@ STARTS_RIGHT = "a tool call starts pending, or approved by an allow rule"
 # What moves, and what is of operation only; every other column is what was asked.
 MOVED = {
     "status", "version", "moved_at", "settled_at", "status_reason", "failure_kind", "result",
-    "result_digest", "result_is_cut", "fence",
+    "result_digest", "result_is_cut", "fence", "stage", "asked_group", "escalated_to", "reminders",
 }  # fmt: skip
 OPERATION = {
     "claimed_by", "lease_until", "claims_failed", "not_before", "needs_attention",
-    "joins_repeats", "repeats", "agent_seen_at", "agent_left_at", "answer_delivered_at",
+    "joins_repeats", "repeats", "attend_at", "agent_seen_at", "agent_left_at",
+    "answer_delivered_at",
 }  # fmt: skip
 COLUMNS: dict[str, Any] = {str(field.column): field for field in ToolCall._meta.concrete_fields}
 ASKED = [name for name in COLUMNS if name not in MOVED | OPERATION]
@@ -129,7 +130,7 @@ def test_a_version_neither_jumps_nor_goes_back(held_call, steps):
 def test_nothing_of_a_state_changes_without_a_version(held_call):
     call = held_call(status=S.DISPATCHED)
 
-    for column in MOVED - {"version", "status", "fence"}:
+    for column in MOVED - {"version", "status", "fence", "escalated_to"}:
         _only_its_own_line_stops(call, column, _change(call, column, {}), STATE_STEPS)
 
 

@@ -224,6 +224,7 @@ OTHER: dict[str, Any] = {
     "comment": "Since May.",
     "condition": "args.amount > 5",
     "budget": Budget("agent", "day", 500, "amount", "USD:minor"),
+    "stages": ({"group": "Finance", "quorum": 2},),
 }
 
 

@@ -32,7 +32,8 @@ MOVES = {status.value: targets for status, targets in lifecycle.MOVES.items()}
 # Columns without events: leases, parking, who is connected.
 OPERATION = {
     "claimed_by", "lease_until", "claims_failed", "not_before", "needs_attention",
-    "joins_repeats", "repeats", "agent_seen_at", "agent_left_at", "answer_delivered_at",
+    "joins_repeats", "repeats", "attend_at", "agent_seen_at", "agent_left_at",
+    "answer_delivered_at",
 }  # fmt: skip
 # Keys that nothing refers to, and when a definition was first seen, which its event says.
 UNTOLD: dict[type[models.Model], set[str]] = {

@@ -31,6 +31,7 @@ UNSENT_ENDS = {"rejected", "expired", "cancelled", "void"}
 SETTLED = {"succeeded", "failed", *UNSENT_ENDS}
 BEGINNINGS = {"call.held": "pending", "call.admitted": "approved"}
 SIGNED = {"call.approve_signed": "approve", "call.reject_signed": "reject"}
+TOLD = {"call.reminded", "call.escalated"}  # to people who are asked; the call stays where it is
 # What the ledger did instead of answering as it should, after which nobody can tell.
 UNCLEAR = {
     "drop", "slow", "lost", "reset", "garbage", "input_required", "redirect", "unauthorized",
@@ -199,7 +200,7 @@ class _Claims:
                 yield f"{place}: dispatched without the live claim"
         elif "result_digest" in facts and (facts.get("fence"), is_mine) != (self.sent, True):
             yield f"{place}: finished without the claim that sent it"
-        self.state = self.state if event["code"] in SIGNED else to
+        self.state = self.state if event["code"] in {*SIGNED, *TOLD} else to
 
 
 def end_fits_the_effect(h: History) -> Found:

@@ -58,6 +58,8 @@ TEXTS = {
         "Upstream {} belongs to {} already.", "There is no upstream {}; there is: {}.",
         "Upstream {} has no tool {}; it has: {}.", "The role is one of {}.",
         "Only an approver has domains to approve for.", "The call is not due to expire.",
+        "There is no group {} in {}; there is: {}.",
+        "{} is not in {}",
     },
     "what is wrong with a file of rules, for whoever loads it": {
         'the name of an argument, such as amount or order.amount',
@@ -76,6 +78,18 @@ TEXTS = {
         "is empty; leave the key out to match anything", "must be a whole number from {} to {}",
         "{} rules; at most {}", "must be an object", "is required", "unknown key", "must be {}",
         "“{}” is the name of {}", "has {} characters; at most {}", "must be one of {}",
+        "1 to 64 letters, digits, spaces or . _ -, and begin and end with a letter or digit",
+        "the name of an approver group: {}",
+        "a rule that does not hold has no {}: it is {}",
+        "is {}, but the stages ask for {}; leave it out",
+        "must be true or false",
+        "says when, but no escalate_to says who",
+        "needs stages; without, all are asked",
+        "must be a list of 1 to {} stages",
+        "ask for {} approvals; at most {}",
+        'must be an object: {"group": "…", "quorum": 1}',
+        "“{}” has a stage already",
+        "no domain it can match has “{}”",
     },
 }  # fmt: skip
 UNTRANSLATED = {text for texts in TEXTS.values() for text in texts}

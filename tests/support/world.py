@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from approvals import bindings, canonical, lifecycle, policy, ruling, submission
 from approvals.administration import agents, catalog, people
@@ -121,8 +122,12 @@ def hold(
     age: timedelta = timedelta(0),
     quorum: int = 1,
     tool: Tool | None = None,
+    **refined: Any,
 ) -> ToolCall:
-    """Hold a call through the life cycle; `age` is how long ago it was made."""
+    """Hold a call through the life cycle; `age` is how long ago it was made.
+
+    Whatever else is named refines its rule: stages, deny_quorum, four_eyes and so on.
+    """
     key = world.agent.keys.first()
     request = submission.Request(
         agent_id=world.agent.pk,
@@ -130,8 +135,9 @@ def hold(
         tool_id=(tool or world.refund).pk,
         arguments=arguments,
     )
-    rule = policy.Rule(position=1, name="test", outcome=policy.Outcome.HOLD, quorum=quorum)
-    ruled = policy.Ruling(rule, rule.outcome, quorum, rule.expires_seconds, "")
+    hold = policy.Outcome.HOLD
+    rule = policy.Rule(position=1, name="test", outcome=hold, quorum=quorum, **refined)
+    ruled = policy.Ruling(rule, rule.outcome, rule.quorum, rule.expires_seconds, "")
     row = Tool.objects.select_related("upstream__domain").get(pk=request.tool_id)
     body, now = canonical.to_bytes(dict(arguments)), database_now() - age
     call = submission.draft(request, world.agent, row, body, ruled, now)

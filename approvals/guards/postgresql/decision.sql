@@ -12,6 +12,18 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'guard: a decision copies its pending call' USING ERRCODE = 'check_violation';
     END IF;
+    IF NEW.stage IS DISTINCT FROM COALESCE((
+        SELECT min(asked.number)
+        FROM approvals_toolcall AS call,
+            jsonb_array_elements(call.rule -> 'stages') WITH ORDINALITY AS asked(body, number)
+        WHERE call.id = NEW.call_id AND (
+            SELECT count(*) FROM approvals_decision
+            WHERE call_id = NEW.call_id AND verdict = 'approve' AND binding = NEW.binding
+            AND stage = asked.number
+        ) < (asked.body ->> 'quorum')::int
+    ), 0) THEN
+        RAISE EXCEPTION 'guard: a decision is in the stage whose turn it is' USING ERRCODE = 'check_violation';
+    END IF;
     RETURN NEW;
 END;
 $guard$;

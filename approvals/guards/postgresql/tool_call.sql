@@ -17,6 +17,17 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'guard: a tool call starts pending, or approved by an allow rule' USING ERRCODE = 'check_violation';
     END IF;
+    IF NEW.stage IS DISTINCT FROM (NEW.rule -> 'stages' IS NOT NULL)::int
+    OR NEW.asked_group IS DISTINCT FROM COALESCE(NEW.rule -> 'stages' -> 0 ->> 'group', '')
+    OR NEW.escalated_to <> '' OR NEW.reminders <> 0
+    OR (
+        NEW.rule -> 'stages' IS NOT NULL AND NEW.quorum IS DISTINCT FROM (
+            SELECT sum((asked.body ->> 'quorum')::int)
+            FROM jsonb_array_elements(NEW.rule -> 'stages') AS asked(body)
+        )
+    ) THEN
+        RAISE EXCEPTION 'guard: a call begins with its first stage' USING ERRCODE = 'check_violation';
+    END IF;
     RETURN NEW;
 END;
 $guard$;
@@ -74,6 +85,10 @@ BEGIN
         OR NEW.result_digest IS DISTINCT FROM OLD.result_digest
         OR NEW.result_is_cut IS DISTINCT FROM OLD.result_is_cut
         OR NEW.fence IS DISTINCT FROM OLD.fence
+        OR NEW.stage IS DISTINCT FROM OLD.stage
+        OR NEW.asked_group IS DISTINCT FROM OLD.asked_group
+        OR NEW.escalated_to IS DISTINCT FROM OLD.escalated_to
+        OR NEW.reminders IS DISTINCT FROM OLD.reminders
     ) THEN
         RAISE EXCEPTION 'guard: a change of state steps the version' USING ERRCODE = 'check_violation';
     END IF;
@@ -98,6 +113,29 @@ BEGIN
         WHERE call_id = OLD.id AND verdict = 'approve' AND binding = OLD.binding
     ) < OLD.quorum THEN
         RAISE EXCEPTION 'guard: approval needs its quorum' USING ERRCODE = 'check_violation';
+    END IF;
+    IF OLD.status = 'pending' AND NEW.status = 'approved' AND EXISTS (
+        SELECT 1 FROM jsonb_array_elements(OLD.rule -> 'stages')
+            WITH ORDINALITY AS asked(body, number)
+        WHERE COALESCE((
+            SELECT count(*) FROM approvals_decision
+            WHERE call_id = OLD.id AND verdict = 'approve' AND binding = OLD.binding
+            AND stage = asked.number
+        ) >= (asked.body ->> 'quorum')::int, false) = false
+    ) THEN
+        RAISE EXCEPTION 'guard: approval needs the quorum of each stage' USING ERRCODE = 'check_violation';
+    END IF;
+    IF OLD.status = 'pending' AND NEW.status = 'rejected' AND (
+        SELECT count(*) FROM approvals_decision
+        WHERE call_id = OLD.id AND verdict = 'reject' AND binding = OLD.binding
+    ) < COALESCE((OLD.rule ->> 'deny_quorum')::int, 1) THEN
+        RAISE EXCEPTION 'guard: rejection needs its deny quorum' USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.escalated_to <> OLD.escalated_to AND (
+        OLD.escalated_to <> ''
+        OR NEW.escalated_to IS DISTINCT FROM OLD.rule ->> 'escalate_to'
+    ) THEN
+        RAISE EXCEPTION 'guard: a call escalates to the group its rule names' USING ERRCODE = 'check_violation';
     END IF;
     IF OLD.status = 'claimed' AND NEW.status = 'dispatched' AND NOT EXISTS (
         SELECT 1 FROM approvals_dispatch WHERE call_id = OLD.id AND fence = OLD.fence

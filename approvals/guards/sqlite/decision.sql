@@ -18,6 +18,17 @@ BEGIN
         AND owner_id = NEW.owner_id AND acts_for_id = NEW.acts_for_id
         AND four_eyes = NEW.four_eyes
     );
+    -- Asked one after the other: in the first stage that still lacks somebody, and 0 without any.
+    SELECT RAISE(ABORT, 'guard: a decision is in the stage whose turn it is')
+    WHERE NEW.stage IS NOT COALESCE((
+        SELECT min(asked.key) + 1
+        FROM approvals_toolcall AS call, json_each(call.rule, '$.stages') AS asked
+        WHERE call.id = NEW.call_id AND (
+            SELECT count(*) FROM approvals_decision
+            WHERE call_id = NEW.call_id AND verdict = 'approve' AND binding = NEW.binding
+            AND stage = asked.key + 1
+        ) < json_extract(asked.value, '$.quorum')
+    ), 0);
 END;
 
 -- guard: decision_never_changes

@@ -33,6 +33,17 @@ BEGIN
             )
         )
     );
+    -- A rule with stages asks for as many as they do together, and for the first of them first.
+    SELECT RAISE(ABORT, 'guard: a call begins with its first stage')
+    WHERE NEW.stage IS NOT (json_extract(NEW.rule, '$.stages') IS NOT NULL)
+    OR NEW.asked_group IS NOT COALESCE(json_extract(NEW.rule, '$.stages[0].group'), '')
+    OR NEW.escalated_to <> '' OR NEW.reminders <> 0
+    OR (
+        json_extract(NEW.rule, '$.stages') IS NOT NULL AND NEW.quorum IS NOT (
+            SELECT sum(json_extract(asked.value, '$.quorum'))
+            FROM json_each(NEW.rule, '$.stages') AS asked
+        )
+    );
 END;
 
 -- guard: tool_call_moves_legally
@@ -85,6 +96,10 @@ BEGIN
         OR NEW.result_digest IS NOT OLD.result_digest
         OR NEW.result_is_cut IS NOT OLD.result_is_cut
         OR NEW.fence IS NOT OLD.fence
+        OR NEW.stage IS NOT OLD.stage
+        OR NEW.asked_group IS NOT OLD.asked_group
+        OR NEW.escalated_to IS NOT OLD.escalated_to
+        OR NEW.reminders IS NOT OLD.reminders
     );
     -- A BLOB reads like its text in an arrow, but equals none of the states below.
     SELECT RAISE(ABORT, 'guard: a state is text')
@@ -107,6 +122,26 @@ BEGIN
         SELECT count(*) FROM approvals_decision
         WHERE call_id = OLD.id AND verdict = 'approve' AND binding = OLD.binding
     ) < OLD.quorum;
+    -- One person has one decision on these bytes, so these are distinct people over all stages.
+    SELECT RAISE(ABORT, 'guard: approval needs the quorum of each stage')
+    WHERE OLD.status = 'pending' AND NEW.status = 'approved' AND EXISTS (
+        SELECT 1 FROM json_each(OLD.rule, '$.stages') AS asked
+        WHERE COALESCE((
+            SELECT count(*) FROM approvals_decision
+            WHERE call_id = OLD.id AND verdict = 'approve' AND binding = OLD.binding
+            AND stage = asked.key + 1
+        ) >= json_extract(asked.value, '$.quorum'), 0) = 0
+    );
+    SELECT RAISE(ABORT, 'guard: rejection needs its deny quorum')
+    WHERE OLD.status = 'pending' AND NEW.status = 'rejected' AND (
+        SELECT count(*) FROM approvals_decision
+        WHERE call_id = OLD.id AND verdict = 'reject' AND binding = OLD.binding
+    ) < COALESCE(json_extract(OLD.rule, '$.deny_quorum'), 1);
+    SELECT RAISE(ABORT, 'guard: a call escalates to the group its rule names')
+    WHERE NEW.escalated_to <> OLD.escalated_to AND (
+        OLD.escalated_to <> ''
+        OR NEW.escalated_to IS NOT json_extract(OLD.rule, '$.escalate_to')
+    );
     SELECT RAISE(ABORT, 'guard: dispatched needs its dispatch')
     WHERE OLD.status = 'claimed' AND NEW.status = 'dispatched' AND NOT EXISTS (
         SELECT 1 FROM approvals_dispatch WHERE call_id = OLD.id AND fence = OLD.fence
