@@ -43,11 +43,11 @@ def _due(now: datetime) -> Iterable[tuple[Iterable[UUID], Callable[[UUID], objec
     calls = ToolCall.objects.order_by("needs_attention", "created_at")
     late = Q(status=S.PENDING, decide_by_at__lte=now) | Q(status=S.APPROVED, run_by_at__lte=now)
     over = Q(status=S.CLAIMED, lease_until__lte=now)
+    due = calls.filter(status=S.PENDING, attend_at__lte=now, decide_by_at__gt=now)
+    yield _ids(due), lifecycle.attend
     yield _ids(calls.filter(late | (over & Q(run_by_at__lte=now)))), lifecycle.expire
     yield _ids(calls.filter(over)), lifecycle.lapse
     yield _ids(calls.filter(status=S.DISPATCHED, lease_until__lte=now)), _lose
-    due = calls.filter(status=S.PENDING, attend_at__lte=now, decide_by_at__gt=now)
-    yield _ids(due), lifecycle.attend
     stale = dict(catalog.stale_calls()[:_AT_ONCE])
     yield stale, lambda pk: lifecycle.void(pk, actor="clock", reason=stale[pk])
 

@@ -50,6 +50,11 @@ PROMISES: tuple[Promise, ...] = (
         _DECIDING + "test_of_an_approval_and_a_rejection_at_once_one_stands", "call-lock",
     ),
     Promise(
+        "approve against reject", "One of them stands, also below the deny quorum.",
+        "tests/approvals/test_races_stages.py::"
+        "test_the_last_no_and_the_last_yes_at_once_one_stands", "call-lock",
+    ),
+    Promise(
         "one person twice", "The second vote is told that it was cast already.",
         _DECIDING + "test_one_person_in_two_tabs_decides_once", "call-and-voter-lock",
     ),

@@ -108,12 +108,6 @@ BEGIN
     IF NEW.fence <> OLD.fence + (OLD.status = 'approved' AND NEW.status = 'claimed')::int THEN
         RAISE EXCEPTION 'guard: only a claim steps the fence, and by one' USING ERRCODE = 'check_violation';
     END IF;
-    IF OLD.status = 'pending' AND NEW.status = 'approved' AND (
-        SELECT count(*) FROM approvals_decision
-        WHERE call_id = OLD.id AND verdict = 'approve' AND binding = OLD.binding
-    ) < OLD.quorum THEN
-        RAISE EXCEPTION 'guard: approval needs its quorum' USING ERRCODE = 'check_violation';
-    END IF;
     IF OLD.status = 'pending' AND NEW.status = 'approved' AND EXISTS (
         SELECT 1 FROM jsonb_array_elements(OLD.rule -> 'stages')
             WITH ORDINALITY AS asked(body, number)
@@ -136,6 +130,12 @@ BEGIN
         OR NEW.escalated_to IS DISTINCT FROM OLD.rule ->> 'escalate_to'
     ) THEN
         RAISE EXCEPTION 'guard: a call escalates to the group its rule names' USING ERRCODE = 'check_violation';
+    END IF;
+    IF OLD.status = 'pending' AND NEW.status = 'approved' AND (
+        SELECT count(*) FROM approvals_decision
+        WHERE call_id = OLD.id AND verdict = 'approve' AND binding = OLD.binding
+    ) < OLD.quorum THEN
+        RAISE EXCEPTION 'guard: approval needs its quorum' USING ERRCODE = 'check_violation';
     END IF;
     IF OLD.status = 'claimed' AND NEW.status = 'dispatched' AND NOT EXISTS (
         SELECT 1 FROM approvals_dispatch WHERE call_id = OLD.id AND fence = OLD.fence

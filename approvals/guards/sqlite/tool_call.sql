@@ -117,11 +117,6 @@ BEGIN
     AND NEW.version <> OLD.version;
     SELECT RAISE(ABORT, 'guard: only a claim steps the fence, and by one')
     WHERE NEW.fence <> OLD.fence + (OLD.status = 'approved' AND NEW.status = 'claimed');
-    SELECT RAISE(ABORT, 'guard: approval needs its quorum')
-    WHERE OLD.status = 'pending' AND NEW.status = 'approved' AND (
-        SELECT count(*) FROM approvals_decision
-        WHERE call_id = OLD.id AND verdict = 'approve' AND binding = OLD.binding
-    ) < OLD.quorum;
     -- One person has one decision on these bytes, so these are distinct people over all stages.
     SELECT RAISE(ABORT, 'guard: approval needs the quorum of each stage')
     WHERE OLD.status = 'pending' AND NEW.status = 'approved' AND EXISTS (
@@ -142,6 +137,11 @@ BEGIN
         OLD.escalated_to <> ''
         OR NEW.escalated_to IS NOT json_extract(OLD.rule, '$.escalate_to')
     );
+    SELECT RAISE(ABORT, 'guard: approval needs its quorum')
+    WHERE OLD.status = 'pending' AND NEW.status = 'approved' AND (
+        SELECT count(*) FROM approvals_decision
+        WHERE call_id = OLD.id AND verdict = 'approve' AND binding = OLD.binding
+    ) < OLD.quorum;
     SELECT RAISE(ABORT, 'guard: dispatched needs its dispatch')
     WHERE OLD.status = 'claimed' AND NEW.status = 'dispatched' AND NOT EXISTS (
         SELECT 1 FROM approvals_dispatch WHERE call_id = OLD.id AND fence = OLD.fence

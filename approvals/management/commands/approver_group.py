@@ -4,11 +4,13 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import transaction
+
 from approvals.administration import groups, people
 from approvals.administration.writing import COMMAND
 from approvals.errors import InvalidInput
 from approvals.management import base
-from approvals.models import Domain
+from approvals.models import ApproverGroup, Domain
 
 
 class Command(base.Command):
@@ -31,17 +33,18 @@ class Command(base.Command):
         # Looked up first: a name that is wrong must leave nothing behind.
         added = [people.get_person(one) for one in add]
         removed = [people.get_person(one, even_if_gone=True) for one in remove]
-        if create:
-            found = Domain.objects.filter(name=domain).first()
-            if found is None:
-                raise InvalidInput(f"There is no domain {domain!r}.", path="$.domain")
-            answers = people.get_person(owner) if owner else None
-            group = groups.create_group(found, name, owner=answers, actor=COMMAND)
-        else:
-            group = groups.get_group(domain, name)
-        if added:
-            groups.add_members(group, added, actor=COMMAND)
-        if removed:
-            groups.remove_members(group, removed, actor=COMMAND)
+        with transaction.atomic():
+            group = self._created(domain, name, owner) if create else groups.get_group(domain, name)
+            if added:
+                groups.add_members(group, added, actor=COMMAND)
+            if removed:
+                groups.remove_members(group, removed, actor=COMMAND)
         names = sorted(person.get_username() for person in group.people.filter(is_active=True))
         self.stdout.write(f"{group}: {', '.join(names) or 'nobody'}.")
+
+    def _created(self, domain: str, name: str, owner: str | None) -> ApproverGroup:
+        found = Domain.objects.filter(name=domain).first()
+        if found is None:
+            raise InvalidInput(f"There is no domain {domain!r}.", path="$.domain")
+        answers = people.get_person(owner) if owner else None
+        return groups.create_group(found, name, owner=answers, actor=COMMAND)
