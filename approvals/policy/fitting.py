@@ -60,7 +60,7 @@ def misfits(condition: Condition, schema: object) -> Iterator[str]:
         if not place.parts:
             yield f"has no {in_words(use.path)}"
             continue
-        kinds = _kinds(place)
+        kinds = kinds_at(place)
         if use.kind and kinds and use.kind not in kinds:
             found = " or ".join(sorted(kinds))
             yield f"has {in_words(use.path)} as {found}, and the condition uses it as {use.kind}"
@@ -98,7 +98,7 @@ def _at(root: Place, path: Path) -> Place:
     return place
 
 
-def _kinds(place: Place) -> set[str]:
+def kinds_at(place: Place) -> set[str]:
     """Return what a schema says a value may be; empty when it does not say."""
     found: set[str] = set()
     for part in place.parts:
@@ -106,7 +106,7 @@ def _kinds(place: Place) -> set[str]:
         names = [stated] if isinstance(stated, str) else _texts(stated)
         found |= {_KINDS[name] for name in names if name in _KINDS}
         if not names:
-            found |= {_kind(value) for value in _fixed(part) if value is not None}
+            found |= {_kind(value) for value in fixed_at(part) if value is not None}
     return found
 
 
@@ -121,10 +121,10 @@ def _kind(value: object) -> str:
 
 def _made(place: Place, number: int, literals: list[object], depth: int) -> object:
     """Return the example of this number for one place of a schema."""
-    fixed = [value for part in place.parts for value in _fixed(part)]
+    fixed = [value for part in place.parts for value in fixed_at(part)]
     if fixed:
         return fixed[number % len(fixed)]
-    kinds = sorted(_kinds(place)) or (["an object"] if place.names else [NUMBER, "a text"])
+    kinds = sorted(kinds_at(place)) or (["an object"] if place.names else [NUMBER, "a text"])
     # Where a value may be of several kinds, or of any, each has its turn.
     match kinds[number % len(kinds)]:
         case "an object":
@@ -175,7 +175,7 @@ def _number(place: Place, number: int, literals: list[object]) -> int | float:
     return value
 
 
-def _fixed(part: Mapping[str, object]) -> list[object]:
+def fixed_at(part: Mapping[str, object]) -> list[object]:
     values = part.get("enum")
     found = list(values) if isinstance(values, list) else []
     return found or ([part["const"]] if "const" in part else [])

@@ -1,6 +1,7 @@
-"""Pure: an amount with its currency, exactly as given or not at all; only `templates` calls it."""
+"""Pure: an amount with its currency, exactly as given or not at all."""
 
 import math
+import re
 from decimal import Decimal
 
 # Beyond it nobody reads an amount any more; it also bounds the work.
@@ -21,6 +22,10 @@ _DIGITS = {
 DIGITS = {code: digits for digits, codes in _DIGITS.items() for code in codes.split()}
 # Only signs that stand for one currency everywhere; all others are named by their code.
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
+# A comma only where it groups thousands: "50,00" is fifty to some and five thousand to others.
+_LONGEST = 400  # characters of a number that is typed
+_LONGEST_AMOUNT = 25  # fewer than the digits that Decimal keeps
+_NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?", re.ASCII)
 
 
 def amount(value: object, currency: str, *, is_minor: bool) -> str | None:
@@ -42,6 +47,37 @@ def amount(value: object, currency: str, *, is_minor: bool) -> str | None:
     shown = f"{whole:,}.{rest:0{digits}d}" if digits else f"{whole:,}"
     sign = "-" if minor < 0 else ""
     return f"{sign}{_SIGNS.get(currency, currency + ' ')}{shown}"
+
+
+def typed(text: str, currency: str, *, is_minor: bool) -> int | float | None:
+    """Return 42000 for "$420.00", "420" or "USD 420.00" in minor units of USD; None of no amount.
+
+    What `amount` writes is read back. Digits beyond those of the currency are none of its amounts.
+    """
+    digits = DIGITS[currency]
+    text = text.strip()
+    for sign in (_SIGNS.get(currency, currency), currency):
+        text = re.sub(rf"^(-?)({re.escape(sign)})\s*", r"\1", text)
+    number = number_typed(text) if len(text) <= _LONGEST_AMOUNT else None
+    if number is None or abs(number) > MAX_AMOUNT:
+        return None
+    minor = number.scaleb(digits)
+    if minor != minor.to_integral_value():
+        return None
+    return int(minor) if is_minor else plain(number)
+
+
+def number_typed(text: str) -> Decimal | None:
+    """Return the number that somebody typed: 1250, 1,250 or -12.5; None of anything else."""
+    text = text.strip()
+    if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
+        return None
+    return Decimal(text.replace(",", ""))
+
+
+def plain(number: Decimal) -> int | float:
+    """Return a number as JSON has it: without a point where there is nothing behind it."""
+    return int(number) if number == number.to_integral_value() else float(number)
 
 
 def _exact(value: object) -> Decimal | None:
