@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
 from approvals import canonical, policy
@@ -81,6 +81,47 @@ def told(call: ToolCall) -> Told | None:
         return None
     is_given_back = BudgetUse.objects.filter(_GIVEN_BACK, pk=use.pk).exists()
     return Told(budgets.written(budget, use.amount), use.account, is_given_back)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What one account has spent of a rule's budget in the hour or day that it is now."""
+
+    account: str
+    amount: str
+    most: str
+    share: int  # per cent of the limit
+
+
+MOST_ACCOUNTS = 3  # told of one rule
+
+
+def spent(rules: Iterable[policy.Rule]) -> dict[str, list[Spent]]:
+    """Return by rule what is spent of its budget now, by whom most, at most MOST_ACCOUNTS of each.
+
+    A query for each window, whatever there are of rules and accounts.
+    """
+    found: dict[str, list[Spent]] = {}
+    wanted = [(rule.name, rule.budget) for rule in rules if rule.budget]
+    now, zone = database_now(), timezone.get_default_timezone()
+    for window in {budget.window for _, budget in wanted}:
+        those = {name: budget for name, budget in wanted if budget.window == window}
+        starts, ends = budgets.span(window, now, zone)
+        uses = BudgetUse.objects.filter(rule__in=those, at__gte=starts, at__lt=ends)
+        sums = uses.exclude(_GIVEN_BACK).values_list("rule", "account", "counts")
+        rows = sums.annotate(total=Sum("amount"), count=Count("pk")).order_by("-total", "account")
+        for rule, account, counts, total, count in rows:
+            budget, told = those[rule], found.setdefault(rule, [])
+            if counts == budget.counts and len(told) < MOST_ACCOUNTS:
+                scaled = int(total) if budget.field else count * budgets.SCALE
+                told.append(_spent(budget, account, scaled))
+    return found
+
+
+def _spent(budget: policy.Budget, account: str, scaled: int) -> Spent:
+    share = min(100, 100 * scaled // max(1, budget.most))
+    most = budgets.written(budget, budget.most)
+    return Spent(account, budgets.written(budget, scaled), most, share)
 
 
 def today(

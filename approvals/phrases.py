@@ -28,11 +28,23 @@ class Phrase(str):
         """Return it as these functions say it; a value that is a phrase is said by them too."""
         if self.parts:
             return self.between.join(str(told(each, gettext, ngettext)) for each in self.parts)
-        msgid = self.msgid or str(self)
-        said = ngettext(msgid, self.plural, self.number) if self.plural else gettext(msgid)
+        said = self.message(gettext, ngettext)
         if not self.values:
             return said
         return said % {name: told(each, gettext, ngettext) for name, each in self.values.items()}
+
+    def message(self, gettext: Gettext, ngettext: Ngettext) -> str:
+        """Return what these functions say, with its places as they are named."""
+        msgid = self.msgid or str(self)
+        return ngettext(msgid, self.plural, self.number) if self.plural else gettext(msgid)
+
+
+class Word(str):
+    """A value that pages write as a word of the sentence, such as the name of an argument."""
+
+
+class Code(str):
+    """A value that a machine reads, such as the CEL of a condition."""
 
 
 def phrase(message: str, /, **values: object) -> Phrase:

@@ -25,7 +25,11 @@ from approvals.policy.reading import (
     load,
 )
 from approvals.policy.rules import LAST_RULE, SEED, Effect, Facts, History, Outcome, Rule
-from approvals.policy.sentences import to_clause, to_sentence, to_stage
+from approvals.policy.sentences import (
+    to_clause,
+    to_sentence,
+    to_stage,
+)
 from approvals.policy.stages import Signed, Stage, can_be_filled, turn
 from approvals.policy.writing import dump
 

@@ -18,7 +18,7 @@ def to_sentence(rule: Rule) -> Phrase:
 
 def to_clause(rule: Rule) -> Phrase:
     """Return a rule without its verb, which a page may show apart."""
-    subject = _subject(rule)
+    subject = to_subject(rule)
     if rule.agent:
         subject = phrase("%(calls)s by %(agent)s", calls=subject, agent=rule.agent)
     if rule.domain:
@@ -31,7 +31,7 @@ def to_clause(rule: Rule) -> Phrase:
         return phrase("%(calls)s, up to %(budget)s", calls=subject, budget=most)
     if rule.outcome != Outcome.HOLD:
         return subject
-    span = _span(rule.expires_seconds)
+    span = to_span(rule.expires_seconds)
     return _refined(
         rule,
         phrase(
@@ -44,7 +44,13 @@ def to_clause(rule: Rule) -> Phrase:
 
 
 def to_people(rule: Rule) -> Phrase:
-    """Return who a hold rule asks: "2 approvers", or "2 of Finance, then 1 of Owners,"."""
+    """Return who a hold rule asks, before more words: "2 of Finance, then 1 of Owners,"."""
+    people = to_stages(rule)
+    return phrase("%(people)s,", people=people) if len(rule.stages) > 1 else people
+
+
+def to_stages(rule: Rule) -> Phrase:
+    """Return who a hold rule asks: "2 approvers", or "2 of Finance, then 1 of Owners"."""
     if not rule.stages:
         return phrases(
             "%(number)s approver", "%(number)s approvers", rule.quorum, number=rule.quorum
@@ -52,7 +58,7 @@ def to_people(rule: Rule) -> Phrase:
     first, *others = (to_stage(stage) for stage in rule.stages)
     for other in others:
         first = phrase("%(people)s, then %(others)s", people=first, others=other)
-    return phrase("%(people)s,", people=first) if others else first
+    return first
 
 
 def to_stage(stage: Stage) -> Phrase:
@@ -76,7 +82,8 @@ def _refined(rule: Rule, sentence: Phrase) -> Phrase:
     return phrase("%(sentence)s, with four eyes", sentence=sentence) if rule.four_eyes else sentence
 
 
-def _subject(rule: Rule) -> Phrase:
+def to_subject(rule: Rule) -> Phrase:
+    """Return what a rule is about, without conditions: “writes through billing__*”."""
     is_allow = rule.outcome == Outcome.ALLOW
     if not rule.effect and not rule.tool:
         return phrase("reads") if is_allow else phrase("everything")
@@ -99,7 +106,8 @@ _CAUGHT = _ALLOWED | {
 }
 
 
-def _span(seconds: int) -> Phrase:
+def to_span(seconds: int) -> Phrase:
+    """Return how long people have, in words: “30 minutes”."""
     # At least two of a larger unit: "60 minutes" compares better with "90 minutes" than "1 hour".
     if seconds % 86400 == 0 and seconds >= 2 * 86400:
         return phrase("%(days)s days", days=seconds // 86400)

@@ -11,9 +11,10 @@ from django.db.models import Model
 from django.utils import dateformat, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import gettext, ngettext, pgettext_lazy
 
 from approvals import wording
+from approvals.phrases import Code, Phrase, Word
 from approvals.translating import translated
 
 register = template.Library()
@@ -34,6 +35,7 @@ _EFFECTS = {
 # The sentence of a call is stored as people were shown it, in English, and stays so.
 _LEFT_OUT = re.compile(r"and \d+ more|\d+ arguments?")
 _COUNTED = re.compile(r"(.*) (\d+ (?:item|field)s?)")
+_PLACE = re.compile(r"%\((\w+)\)s")
 _QUOTED = re.compile(r"(.*?) (“.*”)")
 
 
@@ -47,6 +49,40 @@ def segments(parts: Iterable[wording.Segment]) -> SafeString:
 def visible(text: str) -> SafeString:
     """Write any text in the same way."""
     return segments(wording.visible(str(text)))
+
+
+@register.filter
+def bold(text: str) -> SafeString:
+    """Write a phrase with its values bold; a text that is no phrase is a value.
+
+    Hidden characters of values are spelled out; the names of arguments and CEL are not bold.
+    """
+    if isinstance(text, Code):
+        return format_html("<code>{}</code>", visible(text))
+    if isinstance(text, Word):
+        return visible(text)
+    if not isinstance(text, Phrase):
+        return format_html("<b>{}</b>", visible(text))
+    if text.parts:
+        return format_html_join(text.between, "{}", ((bold(part),) for part in text.parts))
+    if not text.values:
+        return format_html("{}", translated(text))
+    pieces = _PLACE.split(text.message(gettext, ngettext))
+    shown = (
+        (bold(text.values[one]) if at % 2 else one.replace("%%", "%"),)  # type: ignore[arg-type]  # a number is shown as text
+        for at, one in enumerate(pieces)
+    )
+    return format_html_join("", "{}", shown)
+
+
+@register.filter
+def parts(texts: Iterable[str]) -> SafeString:
+    """Write the parts of a rule's subject with dots between; what is a name as a whole is bold."""
+    shown = (
+        bold(text) if isinstance(text, Phrase) and text.values else bold(translated(text))
+        for text in texts
+    )
+    return format_html_join(" · ", "{}", ((part,) for part in shown))
 
 
 @register.filter

@@ -1,73 +1,19 @@
-"""The rules at `/policies/`, as sentences and read-only: those in force, and those before them."""
+"""The rules at `/policies/`, as sentences: those in force, and those before them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.functional import Promise
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext
 
-from approvals import access, freezes, policy, ruling
+from approvals import access, budgets, freezes, policy, ruling
 from approvals.models import Person, PolicyVersion, database_now
-from approvals.translating import translated
 from approvals.web.accounts import signed_in
+from approvals.web.rule_changes import Changed, changes
+from approvals.web.rule_lines import MOST_COUNTED, counted, lines
 
 MOST_VERSIONS = 50
-MOST_CHANGES = 200
-
-
-@dataclass(frozen=True)
-class Look:
-    """How an outcome looks; *refuse* is what a rule does, as *reject* is what a person does."""
-
-    tone: str
-    icon: str
-    verb: Promise
-
-
-_LOOKS = {
-    policy.Outcome.ALLOW: Look("ok", "check", gettext_lazy("Allow")),
-    policy.Outcome.HOLD: Look("warn", "clock", gettext_lazy("Hold")),
-    policy.Outcome.DENY: Look("bad", "x", gettext_lazy("Refuse")),
-}
-
-
-@dataclass(frozen=True)
-class Line:
-    """One rule as people read it."""
-
-    rule: policy.Rule
-    is_last: bool  # the one that is always there
-    is_hidden: bool  # of a domain that is not the reader's to see
-
-    @property
-    def look(self) -> Look:
-        """Return how it looks."""
-        return _LOOKS[self.rule.outcome]
-
-    @property
-    def words(self) -> str:
-        """Return the rule without its verb."""
-        return translated(policy.to_clause(self.rule))
-
-
-_KINDS = {
-    policy.Kind.ADDED: Look("ok", "check", gettext_lazy("Added")),
-    policy.Kind.REMOVED: Look("bad", "x", gettext_lazy("Removed")),
-    policy.Kind.CHANGED: Look("warn", "edit", gettext_lazy("Changed")),
-    policy.Kind.MOVED: Look("idle", "repeat", gettext_lazy("Moved")),
-}
-
-
-@dataclass(frozen=True)
-class Changed:
-    """What a version changed about one rule, as people read it; no line on a side it has none."""
-
-    look: Look
-    before: Line | None
-    after: Line | None
 
 
 @signed_in
@@ -76,21 +22,37 @@ def page(request: HttpRequest, person: Person, number: int | None = None) -> Htt
     newest = PolicyVersion.objects.order_by("-number").first()
     shown = newest if number is None else _version(number)
     rules = ruling.rules_of(shown) if shown else policy.SEED
+    is_in_force = shown == newest
     return render(
         request,
         "approvals/policies.html",
         {
             "now": database_now(),
-            "lines": _lines(person, rules),
+            **(_in_force(person, rules) if is_in_force else {"lines": lines(person, rules)}),
             "changes": _changes(person, shown) if shown else [],
             "version": shown,
-            "is_in_force": shown == newest,
+            "is_in_force": is_in_force,
             "freezes": freezes.coming(access.catalogue_of(person)),
             "versions": _versions(),
             "count": PolicyVersion.objects.count(),
             "most": MOST_VERSIONS,
         },
     )
+
+
+def _in_force(person: Person, rules: Sequence[policy.Rule]) -> dict[str, object]:
+    """Return the rules with what they did of late, and who may change them."""
+    calls = counted(person)
+    spent: Mapping[str, Sequence[budgets.Spent]] = {}
+    if access.sees_all_agents(person):
+        spent = budgets.spent(rules)
+    return {
+        "lines": lines(person, rules, calls=calls, spent=spent),
+        "is_part_counted": calls.is_part,
+        "most_counted": MOST_COUNTED,
+        "sees_all": access.sees_all_agents(person),
+        "may_edit": bool(access.may_administer(person)),
+    }
 
 
 def _version(number: int) -> PolicyVersion | None:
@@ -103,34 +65,10 @@ def _version(number: int) -> PolicyVersion | None:
 
 
 def _changes(person: Person, version: PolicyVersion) -> list[Changed]:
-    """Return what a version changed against the one before it, at most MOST_CHANGES rules."""
+    """Return what a version changed against the one before it."""
     earlier = PolicyVersion.objects.filter(number=version.number - 1).first()
     before = ruling.rules_of(earlier) if earlier else policy.SEED
-    found = policy.difference(before, ruling.rules_of(version))[:MOST_CHANGES]
-    told = [rule for each in found for rule in (each.before, each.after) if rule]
-    lines = iter(_lines(person, told))
-    return [
-        Changed(
-            _KINDS[each.kind],
-            before=next(lines) if each.before else None,
-            after=next(lines) if each.after else None,
-        )
-        for each in found
-    ]
-
-
-def _lines(person: Person, rules: Sequence[policy.Rule]) -> list[Line]:
-    visible = set(access.catalogue_of(person).values_list("name", flat=True))
-    sees_all = person.is_auditor or person.is_administrator
-    return [
-        Line(
-            rule,
-            is_last=rule.name == policy.LAST_RULE.name,
-            # A rule may name a domain that does not exist yet; administrators must see it.
-            is_hidden=bool(rule.domain) and rule.domain not in visible and not sees_all,
-        )
-        for rule in rules
-    ]
+    return changes(person, before, ruling.rules_of(version))
 
 
 def _versions() -> list[PolicyVersion]:

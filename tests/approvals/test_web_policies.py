@@ -1,11 +1,14 @@
 """The rules as sentences: those in force, those before them, and to whom they are told."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from approvals.administration import catalog
+from approvals import submission
+from approvals.administration import catalog, templates
 from approvals.administration import policy as policies
+from tests.support import world as worlds
 from tests.support.visiting import elements, queries, text_of, visitor
 from tests.support.world import ACTOR
 
@@ -35,7 +38,7 @@ def test_before_any_file_the_rules_it_begins_with_are_told(world):
 
     assert "these are the rules Countersign begins with" in shown
     assert "Allow reads" in shown
-    assert "Hold everything for 1 approver within 60 minutes" in shown
+    assert "Hold everything else 1 approver, 60 minutes, then it expires" in shown
     assert "no file was ever loaded" in shown
 
 
@@ -48,12 +51,14 @@ def test_the_rules_in_force_are_told_in_order_with_where_they_came_from(world, d
     places = [
         shown.index(words)
         for words in (
-            "Refuse everything in deploys",
-            "says: Not in a freeze.",
-            "Hold billing__refund for 2 approvers",
+            "Refuse deploys · everything",
+            "the agent is told: Not in a freeze.",
+            "Hold billing__refund",
+            "2 approvers, 60 minutes, then it expires",
+            "two for money",
             "Allow reads",
-            "Hold everything",
-            "always last, cannot be removed",
+            "Hold everything else",
+            "cannot be removed",
             "manage.py export_rules &gt; FILE",
             "manage.py load_rules FILE",
         )
@@ -61,6 +66,85 @@ def test_the_rules_in_force_are_told_in_order_with_where_they_came_from(world, d
     assert places == sorted(places)
     assert "Version 1, loaded" in shown
     assert "by person:dee from conf/rules.json" in shown
+
+
+SMALL: dict[str, Any] = {
+    "name": "small refunds", "outcome": "allow", "tool": "billing__refund", "effect": "write",
+    "condition": "args.amount <= 5000 && args.currency == 'usd'",
+    "budget": {"per": "agent", "window": "day", "limit": 50000, "field": "amount",
+               "unit": "USD:minor", "unit_field": "currency"},
+}  # fmt: skip
+
+
+def told(world, template=""):
+    """Return how a condition about money reads."""
+    templates.set_template(world.refund, template, actor=ACTOR)
+    return page(world.dee)
+
+
+def test_amounts_read_in_the_unit_that_the_tools_sentence_says(world):
+    load(SMALL)
+    minor, major = (f"Refund {{amount|money:{unit}}}" for unit in ("currency:minor", "EUR:major"))
+
+    assert "amount at most <b>5000</b> · currency is <b>usd</b>" in told(world).content.decode()
+    assert "amount at most <b>$50.00</b>" in told(world, minor).content.decode()
+    assert "amount at most <b>€5,000.00</b>" in told(world, major).content.decode()
+    # As it is written it can always be read as well.
+    assert "small refunds · args.amount &lt;= 5000 &amp;&amp; args.currency ==" in text_of(
+        page(world.dee)
+    )
+
+
+def test_an_amount_has_no_unit_where_the_calls_currency_is_not_asked_for(world):
+    load({"outcome": "hold", "tool": "billing__refund", "condition": "args.amount > 5000"})
+
+    shown = told(world, "Refund {amount|money:currency:minor}").content.decode()
+
+    assert "amount over <b>5000</b>" in shown
+
+
+def test_what_only_cel_can_say_is_told_as_cel(world):
+    condition = "args.amount > 1 && (now.getHours() > 8 || args.memo == 'x')"
+    load({"outcome": "hold", "tool": "billing__refund", "condition": condition})
+
+    shown = text_of(page(world.dee))
+
+    assert "amount over 1 · where (now.getHours() &gt; 8 || args.memo == &#x27;x&#x27;)" in shown
+
+
+def test_each_rule_tells_how_many_calls_it_governed(world):
+    load({"outcome": "hold", "name": "test"}, RULES[2])
+    for number in range(3):
+        worlds.hold(world, arguments={"customer": "c", "amount": number + 1})
+    worlds.hold(world, age=timedelta(days=31))
+
+    lines = page(world.dee).context["lines"]
+
+    assert [line.calls for line in lines] == [3, 0, 0]
+    assert "3 calls" in text_of(page(world.dee))
+    assert "reads pass uncounted" in text_of(page(world.dee))
+    # Only what the reader may see is counted, and the page says so.
+    assert [line.calls for line in page(world.eve).context["lines"]] == [0, 0, 0]
+    assert "calls in the last 30 days that you may see" in text_of(page(world.bo))
+
+
+def test_what_is_spent_of_a_budget_is_told_to_who_sees_all(world):
+    load(SMALL)
+    submit(world, amount=2_000)
+    submit(world, amount=1_050)
+
+    assert "spent today by agent support: $30.50 of $500.00" in text_of(page(world.dee))
+    assert "spent today" not in text_of(page(world.bo))
+
+
+def submit(world, **arguments):
+    request = submission.Request(
+        agent_id=world.agent.pk,
+        key_id=world.agent.keys.get().pk,
+        tool_id=world.refund.pk,
+        arguments={"customer": "c", "currency": "usd", **arguments},
+    )
+    return submission.submit(request)
 
 
 def test_former_versions_can_be_read_and_are_said_to_decide_nothing(world):
@@ -124,7 +208,7 @@ def test_a_rule_about_a_domain_one_may_not_see_keeps_its_number_and_nothing_else
         assert "deploys" not in shown
         assert "freeze" not in shown
         assert [line.rule.position for line in response.context["lines"]] == [1, 2, 3, 4]
-    assert "Refuse everything in deploys" in text_of(page(world.aud))
+    assert "Refuse deploys · everything" in text_of(page(world.aud))
 
 
 def test_a_stranger_is_sent_to_sign_in(world):
