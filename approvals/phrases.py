@@ -33,6 +33,12 @@ class Phrase(str):
             return said
         return said % {name: told(each, gettext, ngettext) for name, each in self.values.items()}
 
+    def filled(self, **values: object) -> "Phrase":
+        """Return the same message with values in its places."""
+        made = Phrase(self.msgid % values)
+        made.msgid, made.values = self.msgid, values
+        return made
+
     def message(self, gettext: Gettext, ngettext: Ngettext) -> str:
         """Return what these functions say, with its places as they are named."""
         msgid = self.msgid or str(self)

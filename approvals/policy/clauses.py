@@ -32,18 +32,18 @@ class Comparison(StrEnum):
     """What a clause asks of an argument."""
 
     OVER = "over"
-    AT_MOST = "at most"
-    AT_LEAST = "at least"
+    AT_MOST = "at_most"
+    AT_LEAST = "at_least"
     UNDER = "under"
     IS = "is"
-    IS_NOT = "is not"
-    ONE_OF = "one of"
-    STARTS = "starts with"
-    ENDS = "ends with"
+    IS_NOT = "is_not"
+    ONE_OF = "one_of"
+    STARTS = "starts"
+    ENDS = "ends"
     CONTAINS = "contains"
-    MORE_THAN = "more than"  # of a list or text: how long it is
+    MORE_THAN = "more_than"  # of a list or text: how long it is
     GIVEN = "given"  # the call has it
-    NOT_GIVEN = "not given"
+    NOT_GIVEN = "not_given"
 
 
 @dataclass(frozen=True)

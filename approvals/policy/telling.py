@@ -87,7 +87,7 @@ def _where(rule: Rule, unit_of: UnitOf) -> Iterable[Phrase]:
 def _clause(clause: Clause, unit: Money | None) -> Phrase:
     name = Word(".".join(clause.keys))
     message, value = _COMPARED[clause.comparison], fields.written(clause, unit=unit)
-    return phrase(message, name=name, value=value) if value else phrase(message, name=name)
+    return message.filled(name=name, value=value) if value else message.filled(name=name)
 
 
 def _asked(rule: Rule) -> Iterable[Phrase]:
