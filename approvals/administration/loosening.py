@@ -1,6 +1,6 @@
 """Whether a policy could need fewer people for a call than the one in force, and what shows it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from approvals import policy
 
@@ -8,3 +8,8 @@ from approvals import policy
 def evidence(before: Sequence[policy.Rule], after: Sequence[policy.Rule]) -> dict[str, object]:
     """Return what shows that a policy loosens; empty where nothing does."""
     return {}
+
+
+def in_words(entry: Mapping[str, object]) -> str:
+    """Return one entry of the evidence as a sentence."""
+    return str(entry.get("kind", ""))

@@ -10,11 +10,11 @@ from decimal import Decimal
 from typing import Final
 
 from approvals.errors import InvalidInput
-from approvals.phrases import phrase
+from approvals.phrases import Phrase, phrase
 from approvals.policy import clauses, fitting
 from approvals.policy.clauses import Clause, Comparison, Keys, Scalar
 from approvals.policy.vocabulary import BOOLEAN, LIST, NUMBER, TEXT
-from approvals.wording import clean, money
+from approvals.wording import clean, money, visible
 from approvals.wording.schemas import Place, place_of
 
 MOST_FIELDS: Final = 100
@@ -178,31 +178,37 @@ def _anything(typed: str) -> Scalar:
     """Return a value of an argument of which nobody says what it is: as JSON would have it."""
     if typed in ("true", "false"):
         return typed == "true"
-    number = money.number_typed(typed)
-    return _unquoted(typed) if number is None else money.plain(number)
+    number = plain_typed(typed)
+    return _unquoted(typed) if number is None else number
 
 
 def _number(typed: str, unit: Money | None, *, is_whole: bool) -> int | float:
-    if unit:
-        amount = unit.typed(typed)
-        if amount is None:
-            told = phrase(
-                "“%(typed)s” is no amount in %(currency)s, such as %(example)s.",
-                typed=clean(typed, 60), currency=unit.currency, example=unit.written(5_000),
-            )  # fmt: skip
-            raise InvalidInput(told)
-        return amount
-    number = money.number_typed(typed)
-    if number is None:
-        raise InvalidInput(
-            phrase("“%(typed)s” is no number, such as 5000.", typed=clean(typed, 60))
-        )
-    found = money.plain(number)
-    if abs(number) > _MOST:
+    found = unit.typed(typed) if unit else plain_typed(typed)
+    if found is None:
+        raise InvalidInput(no_amount(typed, unit))
+    if abs(found) > _MOST:
         raise InvalidInput(phrase("“%(typed)s” is too large.", typed=clean(typed, 60)))
     if is_whole and not isinstance(found, int):
         raise InvalidInput(phrase("“%(typed)s” is no whole number.", typed=clean(typed, 60)))
     return found
+
+
+def plain_typed(typed: str) -> int | float | None:
+    """Return a number that somebody typed, as JSON has it; None of anything else."""
+    number = money.number_typed(typed)
+    return None if number is None else money.plain(number)
+
+
+def no_amount(typed: str, unit: Money | None) -> Phrase:
+    """Return that what somebody typed is no number, or no amount in a currency."""
+    if not typed.strip():
+        return phrase("A value is missing.")
+    if unit is None:
+        return phrase("“%(typed)s” is no number, such as 5000.", typed=clean(typed, 60))
+    return phrase(
+        "“%(typed)s” is no amount in %(currency)s, such as %(example)s.",
+        typed=clean(typed, 60), currency=unit.currency, example=unit.written(5_000),
+    )  # fmt: skip
 
 
 def _unquoted(typed: str) -> str:
@@ -250,6 +256,8 @@ def _as_item(shown: str, *, is_text: bool) -> str:
 
 def _members(place: Place, keys: Keys, depth: int) -> Iterator[Field]:
     for name in place.names:
+        if not name or any(part.hidden for part in visible(name)):
+            continue  # no condition can name it
         member, here = place.member(name), (*keys, name)
         yield _field(member, here)
         if depth < _DEEPEST:

@@ -46,9 +46,14 @@ class Tally:
             self.no += 1
 
     @property
+    def unsure(self) -> int:
+        """Return of how many calls nobody can say."""
+        return self.unjudged.total()
+
+    @property
     def count(self) -> int:
         """Return how many calls it was tried on."""
-        return self.yes + self.no + self.unjudged.total()
+        return self.yes + self.no + self.unsure
 
 
 def misfits(condition: Condition, schema: object) -> Iterator[str]:

@@ -8,8 +8,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from approvals import access
-from approvals.models import Agent, Person
-from approvals.web import queue
+from approvals.models import Agent, Person, Proposal
+from approvals.web import open_proposals, queue
 
 THEME_COOKIE = "theme"
 THEMES = ("light", "dark")
@@ -30,6 +30,11 @@ class Shell:
     def waiting(self) -> int:
         """Return how many calls wait for this person."""
         return queue.count_waiting(self.person) if self.person else 0
+
+    @cached_property
+    def alone(self) -> Proposal | None:
+        """Return a change of the rules that comes into force by the clock; every page says so."""
+        return open_proposals.soon_in_force() if self.person else None
 
     @cached_property
     def sees_agents(self) -> bool:

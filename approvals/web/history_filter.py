@@ -21,6 +21,7 @@ FACETS = ("outcome", "domain", "tool", "agent", "decided")
 _NAMES = {"since": "from", "until": "to"}  # fields that cannot have the name their parameter has
 _LONGEST = 200
 _MOST_WORDS = 8
+_MOST_VERSION = 2**31 - 1  # what its column holds
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Filter:
     tool: str = ""
     agent: str = ""
     decided: str = ""  # a person's name, "rule:<name>" or NOBODY
+    policy: str = ""  # the number of a version: what was judged by it
 
     @classmethod
     def of(cls, query: QueryDict) -> "Filter":
@@ -42,6 +44,8 @@ class Filter:
         text = {name: _clean(query.get(name, "")) for name in ("q", *FACETS)}
         if text["outcome"] not in ToolCall.Status.values:
             text["outcome"] = ""
+        number = _clean(query.get("policy", ""))
+        text["policy"] = number if number.isascii() and number.isdecimal() else ""
         return cls(**text, since=_day(query.get("from", "")), until=_day(query.get("to", "")))
 
     def __bool__(self) -> bool:
@@ -60,6 +64,11 @@ class Filter:
     def _query(self, **more: str) -> str:
         parts = {_NAMES.get(one.name, one.name): getattr(self, one.name) for one in fields(self)}
         return urlencode({key: value for key, value in {**parts, **more}.items() if value})
+
+    @property
+    def of_any_policy(self) -> str:
+        """Return the address of the same without the version of the policy."""
+        return self.but("policy", "").url()
 
     def grouped_by(self, column: str) -> Combinable:
         """Return a column to group by, the first of several.
@@ -82,6 +91,8 @@ class Filter:
             rows = rows.filter(day__gte=self.since)
         if self.until:
             rows = rows.filter(day__lte=self.until)
+        if self.policy:
+            rows = rows.filter(call__policy_version=min(int(self.policy), _MOST_VERSION))
         return rows
 
     def narrowed(self, rows: QuerySet[HistoryRow]) -> QuerySet[HistoryRow]:

@@ -22,7 +22,7 @@ from approvals import access, observations
 from approvals.errors import NotFound
 from approvals.models import Agent, Decision, Domain, Person, ToolCall, database_now
 from approvals.translating import translated
-from approvals.web import call_page, filters, showing
+from approvals.web import call_page, filters, open_proposals, showing
 from approvals.web.accounts import signed_in
 from approvals.web.filters import Filter, Weighed
 from approvals.web.presence import looking_at
@@ -65,7 +65,7 @@ class Group:
 
 
 def count_waiting(person: Person) -> int:
-    """Return how many calls wait for a person; one request, whose person it is, counts once."""
+    """Return how many calls and proposals wait for a person; one request counts once."""
     kept: dict[str, Any] = vars(person)
     if "_waiting" not in kept:
         groups = access.groups_of(person)
@@ -75,7 +75,7 @@ def count_waiting(person: Person) -> int:
         theirs = ToolCall.objects.filter(_OPEN, domain__in=list(groups))
         kept["_waiting"] = theirs.aggregate(waiting=Count("pk", filter=waits))["waiting"]
     waiting: int = kept["_waiting"]
-    return waiting
+    return waiting + open_proposals.count_for(person)
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,8 @@ def _common(person: Person, view: _View, now: datetime) -> dict[str, object]:
         "filter": view.filter,
         "query": view.filter.query(),
         "tabs": view.tabs,
-        "count": view.count,
+        "count": view.count + (0 if view.filter.is_on else open_proposals.count_for(person)),
+        "proposals": [] if view.filter.is_on else open_proposals.visible_to(person),
         "is_part": view.weighed.is_part,
         "most_weighed": filters.MOST_WEIGHED,
         "lately": decisions.order_by("-pk")[:_MOST_DECISIONS],

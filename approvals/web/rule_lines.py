@@ -50,6 +50,7 @@ class Line:
     is_hidden: bool = False  # of a domain that is not the reader's to see
     calls: int | None = None
     spent: Sequence[budgets.Spent] = ()
+    edit: str = ""  # the address of its form; empty where the reader may not, or it has none
     tools: Tools = field(default_factory=Tools)
 
     @property
@@ -72,6 +73,11 @@ class Line:
         """Return which calls it is about, in parts, with amounts in their units."""
         said, _ = clauses.split(self.rule.condition)
         return telling.subject(self.rule, lambda keys: self.tools.money(self.rule, keys, said))
+
+    @property
+    def has_clauses(self) -> bool:
+        """Tell whether it says a part of its condition otherwise than as CEL."""
+        return bool(clauses.split(self.rule.condition)[0])
 
     @property
     def then(self) -> str:
