@@ -158,6 +158,16 @@ GET  policies                    -       login 200   200   200   200   200   log
 POST policies                    -       login 200   200   200   200   200   login login login
 GET  policy_version              -       login 200   200   200   200   200   login login login
 POST policy_version              -       login 200   200   200   200   200   login login login
+GET  policy_draft                -       login 403   403   403   200   403   login login login
+POST policy_draft                -       login 403   403   403   302   403   login login login
+GET  policy_rule_new             -       login 403   403   403   200   403   login login login
+POST policy_rule_new             -       login 403   403   403   302   403   login login login
+GET  policy_rule                 -       login 403   403   403   200   403   login login login
+POST policy_rule                 -       login 403   403   403   302   403   login login login
+GET  policy_rule_preview         -       405   405   405   405   405   405   405   405   405
+POST policy_rule_preview         -       login 403   403   403   200   403   login login login
+GET  proposal                    -       login 404   404   200   200   404   login login login
+POST proposal                    -       login 404   404   403   302   404   login login login
 GET  agents                      -       login 404   200   200   200   404   login login login
 POST agents                      -       login 404   200   200   200   404   login login login
 GET  agent_new                   -       login 404   404   403   200   404   login login login
@@ -280,7 +290,7 @@ def test_no_other_method_does_more_than_reading(two: Two) -> None:
 # by an administrator; of whoever has no business there, none may.
 TELLING = {
     "api_calls", "queue", "queue_changes", "history", "history_changes", "catalogue",
-    "agents", "insights",
+    "agents", "insights", "policy_rule_new",
 }  # fmt: skip
 
 

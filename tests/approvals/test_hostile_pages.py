@@ -10,7 +10,8 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from approvals.models import Tool
+from approvals.administration import drafts
+from approvals.models import Proposal, Tool, database_now
 from tests.support import hostile
 from tests.support.dom import Element, read
 from tests.support.hostile import PAYLOADS, S, Stage, harmless, set_up
@@ -116,6 +117,66 @@ def of_the_agent(name: str, who: str = "dee", method: str = "get", **form: Any) 
     return visit
 
 
+def with_a_draft(*visits: Visit) -> Visit:
+    """Return visits of pages while the administrator has a draft full of the text."""
+
+    def visit(stage: Stage) -> Iterator[Any]:
+        draft = drafts.begin(stage.world.dee)
+        said = {name: stage.text for name in ("name", "message", "comment")}
+        items = [
+            {"outcome": "hold", "tool": "billing__refund", **said},
+            {"outcome": "deny", "condition": f"args.customer == {stage.text!r}", **said},
+            {"outcome": "allow", "tool": stage.text, "agent": stage.text, "domain": stage.text},
+        ]
+        drafts.save(stage.world.dee, {"rules": items}, revision=draft.revision)
+        yield from chain.from_iterable(each(stage) for each in visits)
+        drafts.discard(stage.world.dee)
+
+    return visit
+
+
+def of_rules(stage: Stage) -> Iterator[Any]:
+    """Visit the form of each rule of a draft; one that cannot be read has none."""
+    client = reader(stage, "dee")
+    for position in (1, 2, 3):
+        yield client.get(reverse("policy_rule", args=[position]))
+
+
+def of_a_rule(name: str, **typed: Any) -> Visit:
+    """Return a visit of the form of a rule in which the text was typed, everywhere."""
+
+    def visit(stage: Stage) -> Iterator[Any]:
+        fields = ("domain", "pattern", "effect", "agent", "name", "message", "comment", "raw",
+                  "limit", "counts", "unit", "unit_field", "minutes", "escalate_to", "was")  # fmt: skip
+        rows = ("clause_path", "clause_is", "clause_value", "stage_group", "stage_quorum")
+        form = {field: stage.text for field in (*fields, *rows)} | {"tool": "?", **typed}
+        yield reader(stage, "dee").post(reverse(name), form)
+
+    return visit
+
+
+def of_a_proposal(stage: Stage) -> Iterator[Any]:
+    """Visit a proposal, and the queue it waits in, with the text in all that led to it."""
+    rule = {"outcome": "hold", "name": "two", "quorum": 2}
+    entries = [
+        {"kind": "unreached", "side": "after", "rule": stage.text},
+        {"kind": "example", "tool": stage.text, "agent": stage.text, "ways": ["outcome"],
+         "arguments": {stage.text: stage.text},
+         "before": {"rule": stage.text, "outcome": "hold", "quorum": 1},
+         "after": {"rule": stage.text, "outcome": "allow", "quorum": 0}},
+    ]  # fmt: skip
+    now = database_now()
+    proposal = Proposal.objects.create(
+        document={"rules": [rule]}, based_on=0, source=stage.text[:200], reason=stage.text[:500],
+        proposed_by="command", evidence={"found": entries}, opened_at=now, expires_at=now,
+        applies_at=now,
+    )  # fmt: skip
+    for who in ("dee", "aud"):
+        yield reader(stage, who).get(reverse("proposal", args=[proposal.pk]))
+        yield reader(stage, who).get(reverse("queue"))
+    proposal.delete()
+
+
 # Whoever adds a page adds its line here; a page that shows nothing of anybody goes below.
 PAGES: dict[str, Visit] = {
     "queue": both(
@@ -143,6 +204,15 @@ PAGES: dict[str, Visit] = {
     "tool_preview": of_tools("tool_preview", method="post", template="{customer} {to}"),
     "policies": get("policies", who="dee"),
     "policy_version": lambda stage: iter([reader(stage, "dee").get("/policies/0/")]),
+    "policy_draft": with_a_draft(get("policy_draft", who="dee"), get("policies", who="dee")),
+    "policy_rule": with_a_draft(of_rules),
+    "policy_rule_new": both(
+        get("policy_rule_new", who="dee"),
+        of_a_rule("policy_rule_new", verb="hold", do="save"),
+        of_a_rule("policy_rule_new", verb="allow", tool="billing__refund", do="look"),
+    ),
+    "policy_rule_preview": of_a_rule("policy_rule_preview", verb="deny"),
+    "proposal": of_a_proposal,
     "agents": get("agents", who="dee"),
     "agent_new": get("agent_new", who="dee"),
     "agents_stop": get("agents_stop", who="dee"),
@@ -232,7 +302,7 @@ def assert_alike(text: str, large: str = "") -> None:
 # A form gives back what its reader typed, into a field, as it was.
 TYPED = {
     "call_decide", "call_settle", "call_withdraw", "account_login", "account_logout",
-    "account_reauthenticate", "agent_keys", "history", "insights",
+    "account_reauthenticate", "agent_keys", "history", "insights", "policy_rule_new",
 }  # fmt: skip
 
 

@@ -12,14 +12,16 @@ from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.test import Client
 
 from approvals import canonical, lifecycle, policy, ruling, submission
-from approvals.administration import agents, catalog
+from approvals.administration import agents, catalog, proposals
 from approvals.administration.catalog import UpstreamSpec
+from approvals.administration.versions import Wanted
 from approvals.models import (
     Agent,
     AgentKey,
     Domain,
     Heartbeat,
     Person,
+    Proposal,
     Tool,
     ToolCall,
     Upstream,
@@ -95,6 +97,9 @@ def build() -> Two:
     RecoveryCodes.activate(world.bo)
     gone = agents.create_key(world.agent, acts_for=world.ann, actor=ACTOR)
     agents.revoke_key(gone.split("_")[1], actor=ACTOR)
+    rules = policy.load({"rules": [{"outcome": "hold", "quorum": 2, "name": "two"}]})
+    wanted = Wanted(rules, "editor", "person:dee", "A test.")
+    proposals.open_for(wanted, person=world.dee, evidence={"found": []})
     Heartbeat.objects.create(name=SWEEP, at=database_now() + timedelta(minutes=5))
     return Two(world, here, there, dict(zip(KEYS, (world.key, gone, away), strict=True)), clients)
 
@@ -136,6 +141,10 @@ def _signed_in(person: Person) -> Client:
     return client
 
 
+_RULE = {
+    "verb": "hold", "stage_group": "", "stage_quorum": "2", "minutes": "60", "deny_quorum": "1",
+    "escalate_after": "50", "revision": "0", "based_on": "0", "name": "another",
+}  # fmt: skip
 Form = Callable[[Place, Person], Mapping[str, Any]]
 
 # What each address is sent by POST: what its own form or a script would send. The person is who
@@ -177,14 +186,21 @@ FORMS: Mapping[str, Form] = {
         "label": "Another",
         "after": str(agents.newest_key(place.agent)),
     },
+    "policy_rule_new": lambda place, person: {"do": "save", **_RULE},
+    "policy_rule": lambda place, person: {"do": "save", **_RULE},
+    "proposal": lambda place, person: {"do": "withdraw", "reason": "Not needed."},
     "settings": lambda place, person: {"time_zone": "UTC", "theme": "dark"},
     "theme": lambda place, person: {"theme": "dark", "next": "/"},
 }  # fmt: skip
 
 
+# The policy is one, whatever is in it.
+_OF_A_DOMAIN = r"<(?!int:(?:number|position|proposal_id)>)"
+
+
 def names_something(name: str, route: str) -> bool:
     """Return whether an address names a thing of a domain or of a person."""
-    return name == "api_events" or bool(re.search(r"<(?!int:number)", route))
+    return name == "api_events" or bool(re.search(_OF_A_DOMAIN, route))
 
 
 def address(name: str, route: str, place: Place) -> str:
@@ -195,6 +211,8 @@ def address(name: str, route: str, place: Place) -> str:
         "<int:upstream_id>": place.upstream.pk,
         "<int:tool_id>": place.tool.pk,
         "<int:number>": 0,
+        "<int:position>": 1,
+        "<int:proposal_id>": Proposal.objects.order_by("pk").values_list("pk", flat=True).first(),
         "<int:pk>": place.device.pk,
         "<str:name>": place.agent.name,
         "<str:prefix>": place.key.prefix,
