@@ -45,6 +45,9 @@ class Tally:
         else:
             self.no += 1
 
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.yes + other.yes, self.no + other.no, self.unjudged + other.unjudged)
+
     @property
     def count(self) -> int:
         """Return how many calls it was tried on."""

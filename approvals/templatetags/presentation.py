@@ -50,6 +50,12 @@ def visible(text: str) -> SafeString:
 
 
 @register.filter
+def said(words: str) -> str:
+    """Return a phrase of ours in the reader's language."""
+    return translated(words)
+
+
+@register.filter
 def plain(parts: Iterable[wording.Segment]) -> str:
     """Return text as it is, for a sentence of ours to hold."""
     return "".join(part.text for part in parts)

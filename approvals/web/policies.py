@@ -1,7 +1,8 @@
 """The rules at `/policies/`, as sentences and read-only: those in force, and those before them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,7 +11,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy
 
 from approvals import access, freezes, policy, ruling
+from approvals.administration import marks
 from approvals.models import Person, PolicyVersion, database_now
+from approvals.policy import marking
 from approvals.translating import translated
 from approvals.web.accounts import signed_in
 
@@ -41,6 +44,7 @@ class Line:
     rule: policy.Rule
     is_last: bool  # the one that is always there
     is_hidden: bool  # of a domain that is not the reader's to see
+    marks: Sequence[marking.Mark] = ()  # what is odd about it
 
     @property
     def look(self) -> Look:
@@ -81,7 +85,7 @@ def page(request: HttpRequest, person: Person, number: int | None = None) -> Htt
         "approvals/policies.html",
         {
             "now": database_now(),
-            "lines": _lines(person, rules),
+            "lines": _lines(person, rules, _marks(person, rules) if shown == newest else {}),
             "changes": _changes(person, shown) if shown else [],
             "version": shown,
             "is_in_force": shown == newest,
@@ -119,15 +123,28 @@ def _changes(person: Person, version: PolicyVersion) -> list[Changed]:
     ]
 
 
-def _lines(person: Person, rules: Sequence[policy.Rule]) -> list[Line]:
+def _marks(person: Person, rules: Sequence[policy.Rule]) -> Mapping[int, list[marking.Mark]]:
+    """Return what is odd about rules in force; it tells of agents, groups and rules everywhere."""
+    return marks.of(rules) if _sees_all(person) else {}
+
+
+def _sees_all(person: Person) -> bool:
+    return person.is_auditor or person.is_administrator
+
+
+def _lines(
+    person: Person,
+    rules: Sequence[policy.Rule],
+    odd: Mapping[int, Sequence[marking.Mark]] = MappingProxyType({}),
+) -> list[Line]:
     visible = set(access.catalogue_of(person).values_list("name", flat=True))
-    sees_all = person.is_auditor or person.is_administrator
     return [
         Line(
             rule,
             is_last=rule.name == policy.LAST_RULE.name,
             # A rule may name a domain that does not exist yet; administrators must see it.
-            is_hidden=bool(rule.domain) and rule.domain not in visible and not sees_all,
+            is_hidden=bool(rule.domain) and rule.domain not in visible and not _sees_all(person),
+            marks=odd.get(rule.position, ()),
         )
         for rule in rules
     ]

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from approvals.administration import conditions, policy
+from approvals.administration import conditions, marks, policy
 from approvals.administration.writing import COMMAND
 from approvals.management import base
 from approvals.policy import load
@@ -26,8 +26,12 @@ class Command(base.Command):
             document, source=file, actor=COMMAND, reason=reason, based_on=based_on
         )
         self.stdout.write(f"Policy {version} is in force: {version.rules.count()} rules.")
-        for trial in conditions.trials(load(document)):
+        rules = load(document)
+        trials = conditions.trials(rules)
+        for trial in trials:
             if trial.tools:
                 self.stdout.write(trial.in_words())
             else:
                 self.warn(trial.in_words())
+        for words in marks.in_words(rules, trials):
+            self.warn(words)
