@@ -132,7 +132,7 @@ def rules_for(facts: policy.Facts, in_force: ruling.PolicyInForce) -> tuple[poli
 
     Where it is one, it governs them all. Facts need no arguments here.
     """
-    return policy.candidates(facts, in_force.rules)
+    return in_force.candidates(facts)
 
 
 def needs_rows(facts: policy.Facts, rules: Rules) -> bool:

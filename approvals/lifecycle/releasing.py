@@ -215,7 +215,7 @@ def _forbidden_today(call: ToolCall) -> str:
 
 def _today(call: ToolCall, facts: policy.Facts) -> policy.Ruling:
     """Return what today's policy says of a call: by today's clock, and by what came before it."""
-    rules = policy.candidates(facts, ruling.in_force().rules)
+    rules = ruling.in_force().candidates(facts)
     if len(rules) > 1:
         wanted = policy.history_wanted(facts, rules)
         facts = counting.of_call(facts, call, wanted=wanted, now=database_now())

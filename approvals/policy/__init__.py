@@ -6,6 +6,7 @@ without being asked about: an unreviewed or changed tool counts as a write that 
 
 from approvals.policy.budgets import Budget
 from approvals.policy.differing import Difference, Kind, difference
+from approvals.policy.indexing import Index
 from approvals.policy.judging import (
     Ruling,
     beyond,
@@ -42,6 +43,7 @@ __all__ = [
     "Effect",
     "Facts",
     "History",
+    "Index",
     "Kind",
     "Outcome",
     "Rule",
