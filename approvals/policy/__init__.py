@@ -27,7 +27,7 @@ from approvals.policy.reading import (
 )
 from approvals.policy.rules import LAST_RULE, SEED, Effect, Facts, History, Outcome, Rule
 from approvals.policy.sentences import to_clause, to_sentence, to_stage
-from approvals.policy.stages import Signed, Stage, can_be_filled, turn
+from approvals.policy.stages import REMIND_AT, Signed, Stage, can_be_filled, turn
 from approvals.policy.writing import dump
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "LAST_RULE",
     "MAX_QUORUM",
     "MAX_RULES",
+    "REMIND_AT",
     "SEED",
     "Budget",
     "Difference",
