@@ -25,24 +25,37 @@ class Span:
 
 
 def admit(ruled: policy.Ruling, facts: policy.Facts) -> policy.Ruling:
-    """Return the ruling of a call as a freeze leaves it, if one is on now."""
-    if ruled.outcome != policy.Outcome.ALLOW:
+    """Return the ruling of a call as the freezes that are on now leave it.
+
+    Of several the one that ends last says why, and each that names a group: all of these are asked.
+    """
+    if not ruled.may_pass:
         return ruled
     now = database_now()
     on = Freeze.objects.filter(domain__name=facts.domain, begins_at__lte=now, ends_at__gt=now)
     if facts.effect == Tool.Effect.READ:
         on = on.filter(reads=True)
-    freeze = on.select_related("domain").order_by("-ends_at").first()
-    return policy.held(ruled, in_words(freeze)) if freeze else ruled
+    found = list(on.select_related("domain").order_by("-ends_at", "pk"))
+    if not found:
+        return ruled
+    telling = [found[0], *(freeze for freeze in found[1:] if freeze.group)]
+    groups = [freeze.group for freeze in found if freeze.group]
+    return policy.frozen(ruled, groups, " ".join(map(in_words, telling)))
 
 
 def in_words(freeze: Freeze) -> Phrase:
-    """Return that a freeze is on, why and how long."""
+    """Return that a freeze is on, why and how long, and who decides meanwhile."""
+    told = {
+        "domain": freeze.domain.name,
+        "until": f"{freeze.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        "reason": freeze.reason,
+    }
+    if not freeze.group:
+        return phrase("A freeze is on in %(domain)s until %(until)s: “%(reason)s”.", **told)
     return phrase(
-        "A freeze is on in %(domain)s until %(until)s: “%(reason)s”.",
-        domain=freeze.domain.name,
-        until=f"{freeze.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
-        reason=freeze.reason,
+        "A freeze is on in %(domain)s until %(until)s, and %(group)s decides: “%(reason)s”.",
+        group=freeze.group,
+        **told,
     )
 
 

@@ -145,7 +145,8 @@ def _ruled(
 ) -> tuple[policy.Ruling, budgets.Part | None]:
     """Return what the policy says of a request, and what the call is to take of a budget.
 
-    It is judged by its arguments and by what came before it, then by freezes and by what is left.
+    It is judged by its arguments and by what came before it, then by what is left of the rule's
+    budget, then by freezes: what these hold takes nothing.
     """
     facts = facts_of(agent, tool)
     rules = rules_for(facts, in_force)
@@ -159,8 +160,9 @@ def _ruled(
             now=counting.local(now),
             history=counting.history(agent.pk, tool.pk, at=now, wanted=wanted),
         )
-    ruled = freezes.admit(policy.evaluate(facts, rules), facts)
-    return budgets.admit(ruled, facts, rules, request.arguments)
+    ruled, part = budgets.admit(policy.evaluate(facts, rules), facts, rules, request.arguments)
+    ruled = freezes.admit(ruled, facts)
+    return ruled, part if ruled.outcome == policy.Outcome.ALLOW else None
 
 
 def facts_of(agent: Agent, tool: Tool) -> policy.Facts:

@@ -219,8 +219,8 @@ def _today(call: ToolCall, facts: policy.Facts) -> policy.Ruling:
     if len(rules) > 1:
         wanted = policy.history_wanted(facts, rules)
         facts = counting.of_call(facts, call, wanted=wanted, now=database_now())
-    ruled = freezes.admit(policy.evaluate(facts, rules), facts)
-    return budgets.today(call, ruled, facts, rules)
+    ruled = budgets.today(call, policy.evaluate(facts, rules), facts, rules)
+    return freezes.admit(ruled, facts)
 
 
 def _signed(call: ToolCall, decisions: list[Decision]) -> policy.Signed:

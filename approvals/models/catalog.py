@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils import timezone
 
 from approvals.models.people import Person
 
@@ -29,6 +30,8 @@ class Domain(models.Model):
     # Off lets an agent's owner approve; every page and event then says so.
     four_eyes = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    # When who approves here changed; null once the sweep has looked at every call that waits.
+    people_changed_at = models.DateTimeField(null=True, default=timezone.now, editable=False)
 
     def __str__(self) -> str:
         return self.name

@@ -12,6 +12,7 @@ from approvals.policy.judging import (
     beyond,
     candidates,
     evaluate,
+    frozen,
     held,
     history_wanted,
     prepare,
@@ -27,7 +28,7 @@ from approvals.policy.reading import (
 )
 from approvals.policy.rules import LAST_RULE, SEED, Effect, Facts, History, Outcome, Rule
 from approvals.policy.sentences import to_clause, to_sentence, to_stage
-from approvals.policy.stages import Signed, Stage, can_be_filled, turn
+from approvals.policy.stages import REMIND_AT, Signed, Stage, can_be_filled, turn
 from approvals.policy.writing import dump
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "LAST_RULE",
     "MAX_QUORUM",
     "MAX_RULES",
+    "REMIND_AT",
     "SEED",
     "Budget",
     "Difference",
@@ -56,6 +58,7 @@ __all__ = [
     "difference",
     "dump",
     "evaluate",
+    "frozen",
     "held",
     "history_wanted",
     "load",
