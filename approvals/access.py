@@ -14,6 +14,7 @@ from approvals.models import (
     Domain,
     HistoryRow,
     Person,
+    Proposal,
     Tool,
     ToolCall,
     Upstream,
@@ -268,6 +269,44 @@ def may_administer(person: Person) -> Permission:
     """Return whether the person may change who and what there is."""
     if not person.is_active or not person.is_administrator:
         return Permission(False, phrase("Only an administrator can do this."))
+    return ALLOWED
+
+
+def administrators() -> QuerySet[Person]:
+    """Return who could sign a proposal: the administrators whose accounts are active."""
+    return Person.objects.filter(is_administrator=True, is_active=True)
+
+
+def proposals_visible_to(person: Person) -> QuerySet[Proposal]:
+    """Return the proposals a person may see: auditors and administrators see all, others none."""
+    proposals = Proposal.objects.all()
+    is_theirs = person.is_active and (person.is_auditor or person.is_administrator)
+    return proposals if is_theirs else proposals.none()
+
+
+def get_proposal(person: Person, proposal_id: int) -> Proposal:
+    """Return a proposal the person may see.
+
+    Raises:
+        NotFound: there is none, or it is not theirs to see; the two look the same.
+    """
+    visible = proposals_visible_to(person).select_related("proposer", "signed_by", "version")
+    proposal = visible.filter(pk=proposal_id).first()
+    if proposal is None:
+        raise NotFound(phrase("There is no such proposal."))
+    return proposal
+
+
+def may_sign(person: Person, proposal: Proposal) -> Permission:
+    """Return whether the person may give the second signature, whatever became of it by now."""
+    if not may_administer(person):
+        return may_administer(person)
+    if proposal.proposer_id == person.pk:
+        return Permission(False, phrase("Another administrator has to sign what you proposed."))
+    if proposal.proposer_id is None and not administrators().exclude(pk=person.pk).exists():
+        return Permission(
+            False, phrase("It came from the command line, and nobody else could have typed it.")
+        )
     return ALLOWED
 
 

@@ -107,6 +107,21 @@ class PolicyChanged(Conflict):
     code = "policy_changed"
 
 
+class DraftChanged(Conflict):
+    says = phrase("Your draft was changed in another window; look at what is there now.")
+    code = "draft_changed"
+
+    def __init__(self, message: str = "", *, draft: object = None) -> None:
+        """Take the draft that is there now, for whoever shows what differs."""
+        super().__init__(message)
+        self.draft = draft
+
+
+class ProposalEnded(Conflict):
+    says = phrase("This proposal has ended.")
+    code = "proposal_ended"
+
+
 class IllegalMove(Conflict):
     says = phrase("No arrow leads from the call's state to that one.")
     code = "illegal_move"

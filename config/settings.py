@@ -270,6 +270,9 @@ BREAKER_FAILURES = env.number("BREAKER_FAILURES", 5)  # in a row; then claiming 
 RUN_WITHIN_SECONDS = env.number("RUN_WITHIN_SECONDS", 600)  # run_by_at - decide_by_at
 # The same asked again so soon after a person rejected it is answered from that decision; 0: never.
 COOL_DOWN_SECONDS = env.number("COOL_DOWN_SECONDS", 600)
+# A policy that loosens waits so long for a second administrator; and, with nobody else, so long.
+PROPOSAL_EXPIRES_SECONDS = env.number("PROPOSAL_EXPIRES_SECONDS", 7 * 24 * 3600)
+PROPOSAL_ALONE_SECONDS = env.number("PROPOSAL_ALONE_SECONDS", 24 * 3600)
 CLAIM_LEASE_SECONDS = env.number("CLAIM_LEASE_SECONDS", 20)
 SETTLE_QUARANTINE_SECONDS = env.number("SETTLE_QUARANTINE_SECONDS", 2 * UPSTREAM_TIMEOUT_SECONDS)
 CATALOG_REFRESH_SECONDS = env.number("CATALOG_REFRESH_SECONDS", 30)

@@ -1,71 +1,101 @@
-"""The policy: replaced as a whole, each time a new version."""
+"""The policy: replaced as a whole, each time a new version; what loosens it, by two people."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from django.db import transaction
 
-from approvals import policy
-from approvals.administration import conditions, groups
-from approvals.administration.writing import note
-from approvals.errors import InvalidInput, PolicyChanged
-from approvals.models import PolicyVersion, Revision, RuleRow
-from approvals.phrases import Phrase, phrase
+from approvals import ruling
+from approvals.administration import loosening, proposals, versions
+from approvals.administration.versions import Wanted
+from approvals.administration.writing import MOST_REASON, administrator_now, reason_of
+from approvals.models import Person, PolicyVersion, Proposal, Revision
+
+check = versions.check
 
 
-@transaction.atomic
-def load_rules(
-    document: object, *, source: str, actor: str, reason: str = "", based_on: int | None = None
-) -> PolicyVersion:
-    """Put a whole new policy in force.
+def publish(
+    document: object,
+    *,
+    source: str,
+    actor: str,
+    person: Person | None,
+    reason: str,
+    based_on: int | None,
+) -> PolicyVersion | Proposal:
+    """Put a whole new policy in force, or propose it where a call could need fewer people.
 
     Args:
         document: the parsed file, {"rules": [...]}.
         source: where it came from, for people.
-        reason: why, for people; at most 500 characters are kept.
+        actor: as in audit events.
+        person: the administrator who does it; None: whoever has a shell on the server.
+        reason: why, for people; a person has to say it.
         based_on: the version that was read when this one was written; None loads over any.
+
+    Returns:
+        The version that is in force now, or the proposal that waits for another administrator.
 
     Raises:
         InvalidInput: anything in it is wrong; every place is named and nothing is changed.
+        NotAllowed: the person is no administrator.
         PolicyChanged: another version came meanwhile; nothing is changed.
     """
-    rules = policy.load(document)
-    _refuse_misfits(rules)
-    groups.refuse_unknown(rules)
-    # Takes the row's lock: whoever loads at the same moment waits, and numbers on from this one.
-    Revision.bump()
-    newest = PolicyVersion.objects.order_by("-number").first()
-    number = newest.number if newest else 0
-    if based_on not in (None, number):
-        raise PolicyChanged(_overtaken(based_on, number))
-    version = PolicyVersion.objects.create(
-        number=number + 1, source=source[:200], reason=reason[:500], loaded_by=actor
-    )
-    RuleRow.objects.bulk_create(_row(version, rule) for rule in rules)
-    note(
-        "policy", "policy.loaded", actor=actor, version=version.number, source=source[:200],
-        rules=[rule.as_dict() for rule in rules], **({"reason": reason[:500]} if reason else {}),
-    )  # fmt: skip
-    return version
+    reason = reason_of(reason) if person else reason.strip()[:MOST_REASON]
+    return carry_out(document, Wish(source, actor, person, reason, based_on))
 
 
-def _overtaken(based_on: int | None, number: int) -> Phrase:
-    return phrase(
-        "Version %(now)s is in force, not version %(then)s, which this was written for.",
-        now=number, then=based_on,
-    )  # fmt: skip
+@dataclass(frozen=True)
+class Wish:
+    """What `publish` is told beside the document."""
+
+    source: str
+    actor: str
+    person: Person | None
+    reason: str
+    based_on: int | None
 
 
-def _refuse_misfits(rules: Sequence[policy.Rule]) -> None:
-    """Refuse conditions that read what the tools they would judge do not take."""
-    problems = [
-        {"path": f"$.rules[{trial.rule.position - 1}].condition", "message": wrong}
-        for trial in conditions.trials(rules)
-        for wrong in trial.wrong
-    ]
-    if problems:
-        raise InvalidInput(problems=problems)
+def carry_out(
+    document: object, wish: Wish, *, first: Callable[[], object] = lambda: None
+) -> PolicyVersion | Proposal:
+    """Publish, with something that is done first, in the same transaction."""
+    seen = Revision.current()
+    # Outside of any transaction: to look for what loosens takes a while, and would keep all others
+    # from writing.
+    looked = _looked(document, wish)
+    with transaction.atomic():
+        first()
+        if wish.person:
+            administrator_now(wish.person)
+        Revision.bump()
+        if Revision.current() != seen + 1:
+            # Rules, tools or groups changed meanwhile; nobody can change them any more.
+            looked = _looked(document, wish)
+        if not looked.evidence:
+            return versions.write(looked.wanted)
+        return proposals.open_for(looked.wanted, person=wish.person, evidence=looked.evidence)
 
 
-def _row(version: PolicyVersion, rule: policy.Rule) -> RuleRow:
-    body = {k: v for k, v in rule.as_dict().items() if k not in ("position", "name")}
-    return RuleRow(version=version, position=rule.position, name=rule.name, body=body)
+@dataclass(frozen=True)
+class _Looked:
+    wanted: Wanted
+    evidence: dict[str, object]  # empty: nothing loosens
+
+
+def _looked(document: object, wish: Wish) -> _Looked:
+    rules, before = versions.check(document), ruling.in_force()
+    versions.refuse_overtaken(wish.based_on, before.version)
+    wanted = Wanted(rules, wish.source, wish.actor, wish.reason, before.version)
+    return _Looked(wanted, loosening.evidence(before.rules, rules))
+
+
+def load_rules(
+    document: object, *, source: str, actor: str, reason: str = "", based_on: int | None = None
+) -> PolicyVersion:
+    """Put a whole new policy in force without asking anybody: to set up tests, and nothing else.
+
+    Raises:
+        InvalidInput, PolicyChanged: see `publish`.
+    """
+    return versions.write(Wanted(versions.check(document), source, actor, reason, based_on))

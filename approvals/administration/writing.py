@@ -5,11 +5,13 @@ from collections.abc import Collection, Iterable, Mapping
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
+from approvals import access, canonical
 from approvals.audit import record as audit
-from approvals.errors import InvalidInput
-from approvals.models import Domain, Revision, database_now
+from approvals.errors import InvalidInput, NotAllowed
+from approvals.models import Domain, Person, Revision, database_now
 from approvals.phrases import phrase
 
+MOST_REASON = 500  # characters
 COMMAND = "command"  # the actor of management commands: whoever has a shell on the server
 
 
@@ -56,3 +58,35 @@ def _said(row: Model, field: str, found: ValidationError, words: Mapping[str, st
     if found.code in ("invalid", "blank") and field in words:
         return phrase("must be %(words)s", words=words[field])
     return " ".join(found.messages)
+
+
+def administrator_now(person: Person) -> Person:
+    """Return a person as the database knows them, and keep their role until the commit.
+
+    Raises:
+        NotAllowed: they are no administrator, or not any more.
+    """
+    now = Person.objects.select_for_update(no_key=True).filter(pk=person.pk).first()
+    permission = access.may_administer(now or Person(is_active=False))
+    if now is None or not permission:
+        raise NotAllowed(permission.why)
+    return now
+
+
+def reason_of(text: str) -> str:
+    """Return why a person does something, in their words, stripped.
+
+    Raises:
+        InvalidInput: it is empty or too long, or has what databases and the trail cannot keep.
+    """
+    text = text.strip()
+    if not text:
+        raise InvalidInput(phrase("is empty; say why"), path="$.reason")
+    if len(text) > MOST_REASON:
+        told = phrase("has more than %(most)s characters", most=MOST_REASON)
+        raise InvalidInput(told, path="$.reason")
+    try:
+        canonical.check(text)
+    except InvalidInput as error:
+        raise InvalidInput(error.message, path="$.reason") from None
+    return text

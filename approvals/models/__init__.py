@@ -18,6 +18,7 @@ from approvals.models.operation import Heartbeat, Revision
 from approvals.models.people import Person
 from approvals.models.policy import PolicyVersion, RuleRow
 from approvals.models.presence import Look
+from approvals.models.proposals import PolicyDraft, Proposal
 
 __all__ = [
     "Agent",
@@ -35,7 +36,9 @@ __all__ = [
     "HistoryRow",
     "Look",
     "Person",
+    "PolicyDraft",
     "PolicyVersion",
+    "Proposal",
     "Revision",
     "RuleRow",
     "Tool",

@@ -171,6 +171,8 @@ class ToolCall(models.Model):
             models.Index(fields=["status", "moved_at"], name="call_by_move"),
             # What an agent asked of a tool in the last hour and day, for conditions on `history`.
             models.Index(fields=["agent", "tool", "created_at"], name="call_of_agent_and_tool"),
+            # What each version of the policy decided, from the index alone.
+            models.Index(fields=["policy_version", "quorum", "status"], name="call_of_version"),
             # What came before a call, of its tool: what is unusual about it, from the index alone.
             models.Index(fields=["-created_at", "tool", "id"], name="call_by_time"),
         ]

@@ -1,6 +1,7 @@
 """The stored policy: versions, each an ordered set of rules; `ruling` reads them as values."""
 
 from django.db import models
+from django.db.models import Value
 
 
 class PolicyVersion(models.Model):
@@ -11,6 +12,10 @@ class PolicyVersion(models.Model):
     reason = models.CharField(max_length=500, blank=True)  # why, in the words of whoever loaded it
     loaded_by = models.CharField(max_length=64)  # actor, as in audit events
     loaded_at = models.DateTimeField(auto_now_add=True)
+    # Who gave the second signature, as in audit events; empty where none was asked for.
+    signed_by = models.CharField(max_length=64, blank=True, db_default="", default="")
+    # What trying it had shown when it was published; {}: nobody had tried it.
+    effect = models.JSONField(db_default=Value({}, models.JSONField()), default=dict)
 
     def __str__(self) -> str:
         return f"version {self.number}"

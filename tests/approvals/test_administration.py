@@ -277,7 +277,7 @@ def test_a_policy_written_for_another_version_than_the_one_in_force_is_refused(d
 
 def test_the_largest_policy_that_is_allowed_can_be_loaded_and_recorded(db: None) -> None:
     rule = {
-        "domain": "d" * 31, "tool": "t" * 200, "effect": "destructive", "agent": "a" * 64,
+        "domain": "d" * 31, "tool": "t" * 199 + "*", "effect": "destructive", "agent": "a" * 64,
         "outcome": "hold", "quorum": 20, "expires_seconds": 604_800, "message": "m" * 500,
     }  # fmt: skip
     rules = [{**rule, "name": f"{number:0>100}"} for number in range(1000)]

@@ -1,12 +1,13 @@
-"""`manage.py load_rules`: puts a whole new policy in force, from a file."""
+"""`manage.py load_rules`: puts a whole new policy in force, or proposes it, from a file."""
 
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from approvals.administration import conditions, marks, policy
+from approvals.administration import conditions, marks, policy, proposals
 from approvals.administration.writing import COMMAND
 from approvals.management import base
+from approvals.models import Proposal
 from approvals.policy import load
 
 
@@ -22,10 +23,13 @@ class Command(base.Command):
 
     def act(self, *, file: str, reason: str, based_on: int | None, **_: Any) -> None:
         document = base.read_json(Path(file))
-        version = policy.load_rules(
-            document, source=file, actor=COMMAND, reason=reason, based_on=based_on
+        found = policy.publish(
+            document, source=file, actor=COMMAND, person=None, reason=reason, based_on=based_on
         )
-        self.stdout.write(f"Policy {version} is in force: {version.rules.count()} rules.")
+        if isinstance(found, Proposal):
+            self.stdout.write(proposals.in_words(found))
+        else:
+            self.stdout.write(f"Policy {found} is in force: {found.rules.count()} rules.")
         rules = load(document)
         trials = conditions.trials(rules)
         for trial in trials:
