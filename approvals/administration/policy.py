@@ -28,9 +28,7 @@ def load_rules(
         InvalidInput: anything in it is wrong; every place is named and nothing is changed.
         PolicyChanged: another version came meanwhile; nothing is changed.
     """
-    rules = policy.load(document)
-    _refuse_misfits(rules)
-    groups.refuse_unknown(rules)
+    rules = check(document)
     # Takes the row's lock: whoever loads at the same moment waits, and numbers on from this one.
     Revision.bump()
     newest = PolicyVersion.objects.order_by("-number").first()
@@ -46,6 +44,18 @@ def load_rules(
         rules=[rule.as_dict() for rule in rules], **({"reason": reason[:500]} if reason else {}),
     )  # fmt: skip
     return version
+
+
+def check(document: object) -> tuple[policy.Rule, ...]:
+    """Return the rules of a document that could come into force now.
+
+    Raises:
+        InvalidInput: with every place that is wrong.
+    """
+    rules = policy.load(document)
+    _refuse_misfits(rules)
+    groups.refuse_unknown(rules)
+    return rules
 
 
 def _overtaken(based_on: int | None, number: int) -> Phrase:
