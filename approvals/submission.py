@@ -1,5 +1,6 @@
 """The one entry for the bridge: policy and limits say if a call is joined, held or refused."""
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -92,6 +93,8 @@ def _submit(request: Request) -> Submitted | NotAllowed:
     agent = Agent.objects.select_for_update(no_key=True).get(pk=request.agent_id)
     tool = _tool(agent, request.tool_id)
     body = canonical.to_bytes(dict(request.arguments))
+    # Judged as stored, where 2.0 is 2: whoever judges it again has nothing else.
+    request = replace(request, arguments=json.loads(body))
     digest = canonical.digest(body)
     earlier = _earlier(agent, tool, digest, request.idempotency_key)
     rejected = loops.rejected_lately(agent, tool, digest, database_now())

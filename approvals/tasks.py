@@ -12,7 +12,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from kombu.exceptions import OperationalError as BrokerError
 
 from approvals import access, events, lifecycle, observations
-from approvals.administration import catalog
+from approvals.administration import backtests, catalog
 from approvals.errors import Conflict
 from approvals.models import AuditEvent, Domain, Heartbeat, ToolCall, Upstream, database_now
 
@@ -36,10 +36,17 @@ def sweep() -> None:
         _each(calls, verb)
     _look_at_reach(now)
     observations.close_repeats(after=timedelta(minutes=10))
+    backtests.look_after(now)
     _wake(now)
     if settings.IS_EMBEDDED:
         _republish()
     Heartbeat.objects.update_or_create(name=SWEEP, defaults={"at": database_now()})
+
+
+@shared_task(name="approvals.backtest", ignore_result=True)
+def backtest(backtest_id: int) -> None:
+    """Try a policy on past calls. Safe to deliver twice or never."""
+    backtests.run(backtest_id)
 
 
 def _due(now: datetime) -> Iterable[tuple[Iterable[UUID], Callable[[UUID], object]]]:
