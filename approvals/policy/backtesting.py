@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from approvals.policy import spending, windows
+from approvals.policy.budgets import Budget
 from approvals.policy.judging import Ruling, beyond, candidates, evaluate, history_wanted, prepare
 from approvals.policy.rules import Effect, Facts, History, Outcome, Rule
 from approvals.policy.spending import Ledger, Part
@@ -121,30 +122,32 @@ class Replay:
         self._note(call, self._fits(call.kind), _Arguments(call.arguments))
 
     def _ruled(self, call: Past, facts: Facts, rules: Sequence[Rule]) -> Tried:
-        """As `submission` does it: by rules, then by freezes, then by what is left of a budget."""
-        first = evaluate(facts, rules)
-        ruled = self._frozen(first, facts, call.asked_at)
-        if ruled.outcome != Outcome.ALLOW or ruled.rule.budget is None:
-            return Tried(ruled, unjudged=first.why)
-        why = self._takes(call, ruled.rule, facts)
-        if not why:
-            return Tried(ruled)
-        ruled = beyond(ruled, facts, rules, why)
-        # Where a later rule decides how it is held, that one may be what nobody could judge.
-        return Tried(ruled, unjudged=ruled.why.removeprefix(why).strip())
+        """As `submission` does it: by rules, then by what is left of a budget, then by freezes."""
+        ruled, unjudged, part = evaluate(facts, rules), "", None
+        if ruled.outcome == Outcome.ALLOW and ruled.rule.budget is not None:
+            part, why = self._looked(call, ruled.rule, ruled.rule.budget, facts)
+            if why:
+                ruled = beyond(ruled, facts, rules, why)
+            # Where a later rule decides how it is held, that one may be what nobody could judge.
+            unjudged = ruled.why.removeprefix(why).strip()
+        else:
+            unjudged = ruled.why
+        ruled = self._frozen(ruled, facts, call.asked_at)
+        # What is held takes nothing.
+        if part is not None and ruled.outcome == Outcome.ALLOW and not call.is_ours:
+            was_asked = call.recorded.quorum > 0
+            self._ledger(call).take(part, None if was_asked else call.given_back_at)
+        return Tried(ruled, unjudged)
 
-    def _takes(self, call: Past, rule: Rule, facts: Facts) -> str:
-        """Let a call take its part of a budget; return in words why it may not."""
-        budget, ledger = rule.budget, self._ledger(call)
-        assert budget is not None  # noqa: S101 - who calls looked
+    def _looked(
+        self, call: Past, rule: Rule, budget: Budget, facts: Facts
+    ) -> tuple[Part | None, str]:
+        """Return the part a call takes of a budget, and in words why it may not have it."""
+        ledger = self._ledger(call)
         part = spending.part_of(rule, budget, facts, facts.args or {}, call.judged_at)
         if isinstance(part, str):
-            return part
-        why = spending.in_the_way(part, budget, ledger.taken(part))
-        if not why and not call.is_ours:
-            was_asked = call.recorded.quorum > 0
-            ledger.take(part, None if was_asked else call.given_back_at)
-        return why
+            return None, part
+        return part, spending.in_the_way(part, budget, ledger.taken(part))
 
     def _ledger(self, call: Past) -> Ledger:
         if not call.is_ours and self._is_real:
