@@ -1,4 +1,4 @@
-"""What an agent reads of a call that asks several people: numbers and groups, and never a person."""
+"""What an agent reads of a call that asks several people: numbers and groups, never a person."""
 
 import asyncio
 import json
@@ -140,7 +140,7 @@ def test_progress_follows_the_signatures(
     heard: list[str] = []
     said = {words: threading.Event() for words in ("0 of 3", "2 of 3")}
 
-    async def progress(value: float, total: float | None, message: str | None) -> None:
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
         heard.append(str(message))
         for words, event in said.items():
             if words in heard[-1]:
