@@ -289,12 +289,12 @@ GUARDS: dict[str, Guard] = {
         (Edit(_LIFECYCLE + "releasing.py", _BOTH_LOOKS, "bindings.difference(call, seen)"),),
     ),
     "form-of-this-version": Guard(
-        "A form decides on the version it was shown with.",
+        "A form decides on what it showed: nobody has signed since.",
         (
             Edit(
                 "approvals/web/stamps.py",
-                'stamped["version"] != shown["version"]',
-                'stamped["version"] > shown["version"]',
+                'not is_same(call, stamped["version"])',
+                'stamped["version"] > call.version',
             ),
         ),
     ),
