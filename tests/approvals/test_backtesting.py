@@ -170,7 +170,7 @@ def tried(
     """Return the same of what a try says of these calls."""
     since, until = clock.now - 30 * DAY, clock.now + MINUTE
     replay = Replay(rules, timezone.get_default_timezone(), freezing.between(since, until).admit)
-    found = {}
+    found: dict[Any, object] = {}
     for calls in PastCalls(rules).between(since, until):
         for call in calls:
             ruled = replay.judge(call).ruling
