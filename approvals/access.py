@@ -11,6 +11,7 @@ from approvals.errors import NotFound
 from approvals.models import (
     Agent,
     ApproverGroup,
+    Backtest,
     Domain,
     HistoryRow,
     Person,
@@ -317,6 +318,19 @@ def may_review(person: Person, domain: Domain) -> Permission:
     return Permission(
         False, phrase("Only an administrator or the owner of the domain can review it.")
     )
+
+
+def get_backtest(person: Person, backtest_id: int) -> Backtest:
+    """Return a try of a policy; administrators see all of them, nobody else any.
+
+    Raises:
+        NotFound: there is none, or it is not theirs to see; the two look the same.
+    """
+    tries = Backtest.objects.select_related("asked_by").filter(pk=backtest_id)
+    backtest = tries.first() if may_administer(person) else None
+    if backtest is None:
+        raise NotFound(phrase("There is no such try."))
+    return backtest
 
 
 def agents_visible_to(person: Person) -> QuerySet[Agent]:

@@ -21,8 +21,8 @@ Part = spending.Part
 
 # Nothing ran, and somebody knows it: such a call has no part any more. One whose outcome is unknown
 # keeps it, and so does one that its tool answered with an error, which may have come half-way.
-_NEVER_RAN = frozenset({S.REJECTED, S.EXPIRED, S.CANCELLED, S.VOID})
-_NOTHING_DONE = frozenset({_F.NOT_SENT, _F.NOT_RUN, _F.UPSTREAM_ERROR})
+_NEVER_RAN = frozenset(map(str, (S.REJECTED, S.EXPIRED, S.CANCELLED, S.VOID)))
+_NOTHING_DONE = frozenset(map(str, (_F.NOT_SENT, _F.NOT_RUN, _F.UPSTREAM_ERROR)))
 _GIVEN_BACK = Q(call__status__in=_NEVER_RAN) | Q(
     call__status=S.FAILED, call__failure_kind__in=_NOTHING_DONE
 )
@@ -30,7 +30,7 @@ _GIVEN_BACK = Q(call__status__in=_NEVER_RAN) | Q(
 
 def is_given_back(status: str, failure_kind: str) -> bool:
     """Tell whether a call in this state has no part of a budget any more."""
-    return status in _NEVER_RAN or (status == S.FAILED and failure_kind in _NOTHING_DONE)
+    return status in _NEVER_RAN or (failure_kind in _NOTHING_DONE and status == S.FAILED)
 
 
 def admit(

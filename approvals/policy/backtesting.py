@@ -13,7 +13,7 @@ from uuid import UUID
 
 from approvals.policy import spending, windows
 from approvals.policy.budgets import Budget
-from approvals.policy.judging import Ruling, beyond, candidates, evaluate, history_wanted, prepare
+from approvals.policy.judging import Ruling, beyond, candidates, first_true, history_wanted, prepare
 from approvals.policy.rules import Effect, Facts, History, Outcome, Rule
 from approvals.policy.spending import Ledger, Part
 from approvals.policy.windows import Windows
@@ -99,6 +99,7 @@ class Replay:
         """
         prepare(rules)
         self._rules, self._zone, self._frozen = tuple(rules), zone, frozen
+        self._with_history = [rule for rule in rules if "history" in rule.condition]
         self._fitting: dict[Kind, _Fitting] = {}
         self._asked: dict[tuple[int, int], Windows] = {}
         self._real, self._own = Ledger(rules, zone), Ledger(rules, zone)
@@ -123,7 +124,7 @@ class Replay:
 
     def _ruled(self, call: Past, facts: Facts, rules: Sequence[Rule]) -> Tried:
         """As `submission` does it: by rules, then by what is left of a budget, then by freezes."""
-        ruled, unjudged, part = evaluate(facts, rules), "", None
+        ruled, unjudged, part = first_true(facts, rules), "", None
         if ruled.outcome == Outcome.ALLOW and ruled.rule.budget is not None:
             part, why = self._looked(call, ruled.rule, ruled.rule.budget, facts)
             if why:
@@ -175,7 +176,7 @@ class Replay:
     def _fits(self, kind: Kind) -> "_Fitting":
         found = self._fitting.get(kind)
         if found is None:
-            found = self._fitting[kind] = _Fitting(kind, self._rules)
+            found = self._fitting[kind] = _Fitting(kind, self._rules, self._with_history)
         return found
 
 
@@ -185,11 +186,14 @@ _NOTHING = History({})
 class _Fitting:
     """The rules that may govern calls of one kind, and what they read of history."""
 
-    def __init__(self, kind: Kind, rules: Sequence[Rule]) -> None:
+    def __init__(self, kind: Kind, rules: Sequence[Rule], with_history: Sequence[Rule]) -> None:
         self.facts = Facts(*kind)
         self.rules = candidates(self.facts, rules)
-        # Also what is read of them while their tool is taken to have another effect.
-        of_any = (history_wanted(replace(self.facts, effect=effect), rules) for effect in Effect)
+        # More than is read of these calls: another rule may come first, and their tool be taken to
+        # have another effect for a while. Nothing is missing where it is read.
+        of_any = (
+            history_wanted(replace(self.facts, effect=effect), with_history) for effect in Effect
+        )
         self.history = frozenset[windows.Keys]().union(*of_any)
 
 

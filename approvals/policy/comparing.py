@@ -70,9 +70,14 @@ def _is_less(rule: Rule, asked: int, *, than: Rule, quorum: int) -> bool:
 
 @dataclass
 class _Group:
-    before: int = 0
-    after: int = 0
-    hours: list[int] = field(default_factory=lambda: [0] * 24)  # more than before, by hour of day
+    """How often a group was and would be asked, by the hour of day."""
+
+    before: list[int] = field(default_factory=lambda: [0] * 24)
+    after: list[int] = field(default_factory=lambda: [0] * 24)
+
+    @property
+    def more(self) -> int:
+        return sum(self.after) - sum(self.before)
 
 
 @dataclass
@@ -97,7 +102,8 @@ class Comparison:
         self._changes = Counter[Change]()
         self._versions = Counter[int]()
         self._listed = {
-            is_looser: deque[dict[str, Any]](maxlen=MOST_LISTED) for is_looser in (True, False)
+            is_looser: deque[tuple[Past, Tried, Change]](maxlen=MOST_LISTED)
+            for is_looser in (True, False)
         }
         self._groups = defaultdict[tuple[str, str], _Group](_Group)
         self._rules = Counter[tuple[int, str]]()
@@ -117,15 +123,17 @@ class Comparison:
         was_held, is_held = before == Outcome.HOLD, after == Outcome.HOLD
         self._count_day(local, was_held=was_held, is_held=is_held)
         if was_held:
-            self._count_groups(call, call.recorded.rule, local.hour, -1)
+            for group in self._asked(call, call.recorded.rule):
+                group.before[local.hour] += 1
         if is_held:
-            self._count_groups(call, tried.ruling.rule, local.hour, 1)
+            for group in self._asked(call, tried.ruling.rule):
+                group.after[local.hour] += 1
         if tried.unjudged:
             self._count_unjudged(call, tried)
         how = change(call.recorded.rule, call.recorded.quorum, tried)
         if how is not None:
             self._changes[how] += 1
-            self._listed[how in LOOSER].append(_listed(call, tried, how))
+            self._listed[how in LOOSER].append((call, tried, how))
 
     def _count_day(self, local: datetime, *, was_held: bool, is_held: bool) -> None:
         day = self._days.setdefault(local.date().isoformat(), [0, 0, 0])
@@ -136,14 +144,10 @@ class Comparison:
         elif was_held:
             day[2] += 1
 
-    def _count_groups(self, call: Past, rule: Rule, hour: int, sign: int) -> None:
-        for name in [stage.group for stage in rule.stages] or [""]:
-            group = self._groups[call.kind.domain, name]
-            if sign > 0:
-                group.after += 1
-            else:
-                group.before += 1
-            group.hours[hour] += sign
+    def _asked(self, call: Past, rule: Rule) -> list[_Group]:
+        """Return the groups that a hold asks; the domain's approvers have no name."""
+        names = [stage.group for stage in rule.stages] or [""]
+        return [self._groups[call.kind.domain, name] for name in names]
 
     def _count_unjudged(self, call: Past, tried: Tried) -> None:
         rule = tried.ruling.rule
@@ -156,9 +160,7 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it; what is listed is cut, what is counted is whole."""
-        groups = sorted(
-            self._groups.items(), key=lambda one: (one[1].before - one[1].after, one[0])
-        )
+        groups = sorted(self._groups.items(), key=lambda one: (-one[1].more, one[0]))
         return {
             "since": rfc3339(self._since),
             "until": rfc3339(self._until),
@@ -166,8 +168,8 @@ class Comparison:
             "before": _by_outcome(self._before),
             "after": _by_outcome(self._after),
             "changed": {how.value: self._changes[how] for how in Change},
-            "looser": [*reversed(self._listed[True])],
-            "others": [*reversed(self._listed[False])],
+            "looser": [_listed(*one) for one in reversed(self._listed[True])],
+            "others": [_listed(*one) for one in reversed(self._listed[False])],
             "groups": [
                 {"domain": domain, "group": name, **vars(group)}
                 for (domain, name), group in groups[:MOST_GROUPS]
@@ -198,6 +200,11 @@ class Comparison:
             }
             for day in days
         ]
+
+
+def more_a_day(result: Mapping[str, Any], days: int) -> float:
+    """Return how many times a day more people would be asked; less than 0: fewer times."""
+    return float(result["after"][Outcome.HOLD] - result["before"][Outcome.HOLD]) / days
 
 
 def _by_outcome(counts: Mapping[Outcome, int]) -> dict[str, int]:

@@ -36,11 +36,14 @@ def evaluate(facts: Facts, rules: Iterable[Rule]) -> Ruling:
     Source: issue 2, hold by default; issue 5, an error holds. MCP 2026-07-28 calls tool annotations
         hints that a client should not act on for an untrusted server, so they play no part here.
     """
+    return first_true(facts, (rule for rule in rules if rule.matches(facts)))
+
+
+def first_true(facts: Facts, matching: Iterable[Rule]) -> Ruling:
+    """Return the same of rules that match the call, all of them."""
     subject = Subject(facts)
     unjudged: Ruling | None = None
-    for rule in rules:
-        if not rule.matches(facts):
-            continue
+    for rule in matching:
         answer = judged(rule, subject)
         if answer is False:
             continue

@@ -61,8 +61,8 @@ class _Window:
         self._span = span
         self._calls: deque[tuple[datetime, int | float | None]] = deque()
         self._whole = 0  # sum of the whole numbers
-        self._exact = 0  # sum of all numbers as doubles, times two to the power of _SMALLEST
-        self._fractions = 0  # how many are doubles
+        self._exact = 0  # sum of the doubles, times two to the power of _SMALLEST
+        self._doubles = 0  # how many there are
 
     @property
     def calls(self) -> int:
@@ -70,8 +70,10 @@ class _Window:
 
     @property
     def sum(self) -> int | float:
-        # As `math.fsum` has it: the doubles' exact sum, rounded once.
-        return self._exact / (1 << _SMALLEST) if self._fractions else self._whole
+        if not self._doubles:
+            return self._whole
+        # As `math.fsum` has it: the exact sum, rounded once. No whole number is beyond a double.
+        return (self._exact + (self._whole << _SMALLEST)) / (1 << _SMALLEST)
 
     def add(self, at: datetime, value: int | float | None) -> None:
         self.forget_before(at)
@@ -88,9 +90,9 @@ class _Window:
             return
         if isinstance(value, int):
             self._whole += sign * value
-        else:
-            self._fractions += sign
-        over, under = float(value).as_integer_ratio()
+            return
+        self._doubles += sign
+        over, under = value.as_integer_ratio()
         self._exact += sign * (over << (_SMALLEST - under.bit_length() + 1))
 
 

@@ -17,6 +17,7 @@ from approvals.web import (
     queue,
     theme,
     tools,
+    tries,
 )
 
 urlpatterns = [
@@ -43,6 +44,8 @@ urlpatterns = [
     path("catalogue/tools/<int:tool_id>/preview/", tools.preview, name="tool_preview"),
     path("policies/", policies.page, name="policies"),
     path("policies/<int:number>/", policies.page, name="policy_version"),
+    path("policies/tries/<int:try_id>/", tries.page, name="policy_try"),
+    path("policies/tries/<int:try_id>/state/", tries.state, name="policy_try_state"),
     path("agents/", agents.page, name="agents"),
     path("agents/-/new/", agents.new, name="agent_new"),  # no agent's name begins with a hyphen
     path("agents/-/stop/", agents.stop, name="agents_stop"),
