@@ -5,7 +5,7 @@ made from one are examples, not proof that the tool takes them.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Final
@@ -20,6 +20,7 @@ from approvals.wording.schemas import Place, place_of
 
 EXAMPLES: Final = 24
 _DEEPEST = 8
+_MIXED = 1_000  # from this number on
 _KINDS: Final = {
     "integer": NUMBER, "number": NUMBER, "string": "a text", "boolean": "true or false",
     "array": "a list", "object": "an object",
@@ -74,13 +75,29 @@ def examples(condition: Condition, schema: object) -> Iterator[dict[str, object]
 
     Around the values that the condition compares with, so that both of its answers may show.
     """
-    root, literals = place_of(schema), _literals(condition.text)
-    for number in range(EXAMPLES - 1):
-        made = _made(root, number, literals, 0)
-        yield made if isinstance(made, dict) else {}
-    required = {name for part in root.parts for name in _texts(part.get("required"))}
-    full = _made(root, 0, literals, 0)
-    yield {name: value for name, value in _mapping(full).items() if name in required}
+    yield from made(schema, literals(condition.text), range(EXAMPLES - 1))
+
+
+def made(
+    schema: object, near: Sequence[object], numbers: Iterable[int]
+) -> Iterator[dict[str, object]]:
+    """Yield arguments made from a schema, one for each number, then what it requires only.
+
+    Args:
+        near: values around which to make them.
+        numbers: which ones; whole, from 0.
+    """
+    root, values = place_of(schema), list(near)
+    for number in numbers:
+        yield dict(_mapping(_made(root, number, values, 0)))
+    full, needed = _mapping(_made(root, 0, values, 0)), required(schema)
+    yield {name: value for name, value in full.items() if name in needed}
+
+
+def required(schema: object) -> frozenset[str]:
+    """Return the names that a schema asks for in all arguments."""
+    parts = place_of(schema).parts
+    return frozenset(name for part in parts for name in _texts(part.get("required")))
 
 
 def tried(condition: Condition, calls: Iterable[Facts]) -> Tally:
@@ -154,9 +171,19 @@ def _object(place: Place, number: int, literals: list[object], depth: int) -> di
     names = islice(place.names, 200)
     return {
         # Another number for each, so that values meet in more than one way.
-        name: _made(place.member(name), number + shift, literals, depth + 1)
+        name: _made(place.member(name), _other(number, shift), literals, depth + 1)
         for shift, name in enumerate(names)
     }
+
+
+def _other(number: int, shift: int) -> int:
+    """Return the number for another part of one example.
+
+    Large ones are mixed: two parts with as many values each would else always meet in one way.
+    """
+    if number < _MIXED:
+        return number + shift
+    return _MIXED + ((number + shift * 7_919) * 2_654_435_761 >> 8) % 1_000_003
 
 
 def _number(place: Place, number: int, literals: list[object]) -> int | float:
@@ -184,7 +211,8 @@ def _fixed(part: Mapping[str, object]) -> list[object]:
     return found or ([part["const"]] if "const" in part else [])
 
 
-def _literals(text: str) -> list[object]:
+def literals(text: str) -> list[object]:
+    """Return the values that a condition compares with, or counts by."""
     found: list[object] = []
     waiting: list[expressions.Node] = [expressions.parse(text)]
     while waiting:

@@ -97,6 +97,11 @@ def judged(rule: Rule, subject: Subject) -> bool | str:
         return f"it {error.message}"
 
 
+def sayings(rule: Rule) -> tuple[Ruling, ...]:
+    """Return what a rule says of a call: where it governs, and where it cannot be judged."""
+    return (_by(rule), _unsure(rule, "")) if rule.condition else (_by(rule),)
+
+
 def _by(rule: Rule) -> Ruling:
     words = rule.message
     if rule.outcome == Outcome.DENY and not words:
