@@ -11,6 +11,7 @@ from approvals.errors import NotFound
 from approvals.models import (
     Agent,
     ApproverGroup,
+    Backtest,
     Domain,
     HistoryRow,
     Person,
@@ -163,11 +164,14 @@ def _is_not_asked(groups: set[str], call: ToolCall, verdict: str) -> str:
     return ""
 
 
-def out_of_reach(calls: Iterable[ToolCall]) -> set[UUID]:
+def out_of_reach(calls: Iterable[ToolCall]) -> dict[UUID, list[str]]:
     """Return which pending calls cannot get all their approvals from whom there is by now.
 
     They hold until their time is over, or until somebody joins a group; nothing passes by itself.
     One query for all, beside decisions that are not loaded.
+
+    Returns:
+        by id, the groups that lack people; "approvers" where it is those of the whole domain.
     """
     calls = [call for call in calls if call.status == S.PENDING]
     members: dict[int, dict[str, set[int]]] = {}
@@ -176,23 +180,34 @@ def out_of_reach(calls: Iterable[ToolCall]) -> set[UUID]:
     ).values_list("approvergroup__domain_id", "approvergroup__name", "person_id")
     for domain_id, name, person_id in rows if calls else ():
         members.setdefault(domain_id, {}).setdefault(name, set()).add(person_id)
-    return {call.pk for call in calls if not _is_in_reach(call, members.get(call.domain_id, {}))}
+    lacking = {call.pk: _lacking(call, members.get(call.domain_id, {})) for call in calls}
+    return {pk: groups for pk, groups in lacking.items() if groups}
 
 
-def _is_in_reach(call: ToolCall, members: Mapping[str, set[int]]) -> bool:
-    rule, decisions = policy.Rule(**call.rule), call.decisions.all()
+def _lacking(call: ToolCall, members: Mapping[str, set[int]]) -> list[str]:
+    """Return the groups that lack people to approve a call; none where there are enough."""
+    # Each decision makes a new version, so most calls need not be asked for theirs.
+    decisions = call.decisions.all() if call.version > 1 else ()
+    rule = policy.Rule(**call.rule)
     gone = {decision.approver_id for decision in decisions}
     if call.four_eyes:
         gone |= {call.owner_id, call.acts_for_id}
     approved = [decision.stage for decision in decisions if decision.verdict == "approve"]
     if not rule.stages:
         left = set[int]().union(*members.values()) - gone
-        return len(left) >= call.quorum - len(approved)
+        return [] if len(left) >= call.quorum - len(approved) else ["approvers"]
     later = members.get(rule.escalate_to, set())
-    return policy.can_be_filled(
-        [stage.quorum - approved.count(number) for number, stage in enumerate(rule.stages, 1)],
-        [(members.get(stage.group, set()) | later) - gone for stage in rule.stages],
-    )
+    missing = [stage.quorum - approved.count(number) for number, stage in enumerate(rule.stages, 1)]
+    eligible = [(members.get(stage.group, set()) | later) - gone for stage in rule.stages]
+    if policy.can_be_filled(missing, eligible):
+        return []
+    places = [
+        (stage.group, len(left) < number)
+        for stage, number, left in zip(rule.stages, missing, eligible, strict=True)
+        if number > 0
+    ]
+    # Each may have enough for itself, where somebody is needed in two of them.
+    return [name for name, is_short in places if is_short] or [name for name, _ in places]
 
 
 def may_settle(person: Person, call: ToolCall) -> Permission:
@@ -303,6 +318,19 @@ def may_review(person: Person, domain: Domain) -> Permission:
     return Permission(
         False, phrase("Only an administrator or the owner of the domain can review it.")
     )
+
+
+def get_backtest(person: Person, backtest_id: int) -> Backtest:
+    """Return a try of a policy; administrators see all of them, nobody else any.
+
+    Raises:
+        NotFound: there is none, or it is not theirs to see; the two look the same.
+    """
+    tries = Backtest.objects.select_related("asked_by").filter(pk=backtest_id)
+    backtest = tries.first() if may_administer(person) else None
+    if backtest is None:
+        raise NotFound(phrase("There is no such try."))
+    return backtest
 
 
 def agents_visible_to(person: Person) -> QuerySet[Agent]:

@@ -14,30 +14,23 @@ from django.utils import timezone
 from approvals import canonical, policy
 from approvals.models import BudgetLock, BudgetUse, ToolCall, database_now
 from approvals.phrases import phrase
-from approvals.policy import budgets
+from approvals.policy import budgets, spending
 
 S, _F = ToolCall.Status, ToolCall.Failure
+Part = spending.Part
 
 # Nothing ran, and somebody knows it: such a call has no part any more. One whose outcome is unknown
 # keeps it, and so does one that its tool answered with an error, which may have come half-way.
-_GIVEN_BACK = Q(call__status__in=[S.REJECTED, S.EXPIRED, S.CANCELLED, S.VOID]) | Q(
-    call__status=S.FAILED, call__failure_kind__in=[_F.NOT_SENT, _F.NOT_RUN, _F.UPSTREAM_ERROR]
+_NEVER_RAN = frozenset(map(str, (S.REJECTED, S.EXPIRED, S.CANCELLED, S.VOID)))
+_NOTHING_DONE = frozenset(map(str, (_F.NOT_SENT, _F.NOT_RUN, _F.UPSTREAM_ERROR)))
+_GIVEN_BACK = Q(call__status__in=_NEVER_RAN) | Q(
+    call__status=S.FAILED, call__failure_kind__in=_NOTHING_DONE
 )
 
 
-@dataclass(frozen=True)
-class Part:
-    """What one call takes of a budget; the columns of `BudgetUse`."""
-
-    rule: str
-    account: str
-    counts: str
-    amount: int
-    at: datetime
-
-    def as_dict(self) -> dict[str, object]:
-        """Return it as its event tells it; amounts in ten-thousandths."""
-        return vars(self) | {"at": canonical.rfc3339(self.at)}
+def is_given_back(status: str, failure_kind: str) -> bool:
+    """Tell whether a call in this state has no part of a budget any more."""
+    return status in _NEVER_RAN or (failure_kind in _NOTHING_DONE and status == S.FAILED)
 
 
 def admit(
@@ -161,23 +154,12 @@ def _looked(
     without: ToolCall | None = None,
 ) -> tuple[Part | None, str]:
     """Return what a call takes, and why it may not have that; both can be without the other."""
-    try:
-        needed = budgets.needs(budget, arguments)
-    except budgets.CannotCount as error:
-        return None, budgets.uncountable(rule.name, error.why)
-    whose = budgets.account(budget, agent=facts.agent, tool=facts.tool, domain=facts.domain)
-    part = Part(rule.name, whose, budget.counts, needed, at)
+    part = spending.part_of(rule, budget, facts, arguments, at)
+    if isinstance(part, str):
+        return None, part
     taken = _taken(part, budget, without)
-    unlike = taken.exclude(counts=budget.counts) if budget.field else taken.none()
-    if unlike.exists():
-        told = phrase(
-            "until it is over, this %(window)s was counted in another unit", window=budget.window
-        )
-        return part, budgets.uncountable(rule.name, told)
-    spent = _sum(taken, budget)
-    if spent + needed > budget.most:
-        return part, budgets.too_little(rule.name, budget, whose, spent=spent, needed=needed)
-    return part, ""
+    is_mixed = bool(budget.field) and taken.exclude(counts=budget.counts).exists()
+    return part, spending.in_the_way(part, budget, spending.Taken(_sum(taken, budget), is_mixed))
 
 
 def _taken(part: Part, budget: policy.Budget, without: ToolCall | None) -> QuerySet[BudgetUse]:

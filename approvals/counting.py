@@ -8,15 +8,13 @@ import json
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.utils import timezone
 
 from approvals import policy
 from approvals.models import ToolCall
-
-MOST_CALLS = 10_000  # whose arguments are added up; beyond it nobody can say, and the call is held
-_SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+from approvals.policy.windows import MOST_SUMMED, SPANS
 
 
 def of_call(
@@ -53,15 +51,15 @@ def history(
     for keys in wanted:
         kind, _, span = keys[0].partition("_")
         before = ToolCall.objects.filter(
-            agent_id=agent_id, tool_id=tool_id, created_at__lt=at, created_at__gte=at - _SPANS[span]
+            agent_id=agent_id, tool_id=tool_id, created_at__lt=at, created_at__gte=at - SPANS[span]
         )
         if kind == "calls":
             counts[keys] = before.count()
             continue
         bodies: list[bytes | memoryview] = list(
-            before.values_list("arguments", flat=True)[: MOST_CALLS + 1]
+            before.values_list("arguments", flat=True)[: MOST_SUMMED + 1]
         )
-        if len(bodies) <= MOST_CALLS:
+        if len(bodies) <= MOST_SUMMED:
             counts[keys] = _sum(bodies, keys[1])
     return policy.History(counts)
 

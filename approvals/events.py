@@ -15,6 +15,7 @@ from uuid import UUID
 
 from celery import current_app
 from channels.layers import BaseChannelLayer, get_channel_layer
+from django.conf import settings
 from django.db import transaction
 from kombu import Connection
 
@@ -88,12 +89,24 @@ def publish_look_on_commit(call: ToolCall) -> None:
 
 def wake_release(call_id: UUID, domain_name: str) -> None:
     """Ask a worker of the domain to look at an approved call."""
-    _hints.send(asyncio.to_thread(_send_task, "mcp_bridge.release", str(call_id), domain_name))
+    _hints.send(
+        asyncio.to_thread(
+            _send_task, "mcp_bridge.release", str(call_id), release_queue(domain_name)
+        )
+    )
 
 
 def start_refresh(upstream_id: int, domain_name: str) -> None:
     """Ask a worker of the domain to list an upstream's tools again."""
-    _hints.send(asyncio.to_thread(_send_task, "mcp_bridge.refresh", upstream_id, domain_name))
+    _hints.send(
+        asyncio.to_thread(_send_task, "mcp_bridge.refresh", upstream_id, release_queue(domain_name))
+    )
+
+
+def start_backtest(backtest_id: int) -> None:
+    """Ask a worker of the core queue to try a policy on past calls."""
+    queue = settings.CELERY_TASK_DEFAULT_QUEUE
+    _hints.send(asyncio.to_thread(_send_task, "approvals.backtest", backtest_id, queue))
 
 
 def wait_until_sent(seconds: float) -> None:
@@ -107,11 +120,11 @@ async def _tell(messages: list[tuple[str, dict[str, Any]]]) -> None:
         await layer.group_send(group, message)
 
 
-def _send_task(name: str, argument: str | int, domain_name: str) -> None:
+def _send_task(name: str, argument: str | int, queue: str) -> None:
     current_app.send_task(
         name,
         [argument],
-        queue=release_queue(domain_name),
+        queue=queue,
         expires=_SECONDS_TO_LIVE,
         retry=False,
     )

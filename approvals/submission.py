@@ -1,5 +1,6 @@
 """The one entry for the bridge: policy and limits say if a call is joined, held or refused."""
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -92,6 +93,8 @@ def _submit(request: Request) -> Submitted | NotAllowed:
     agent = Agent.objects.select_for_update(no_key=True).get(pk=request.agent_id)
     tool = _tool(agent, request.tool_id)
     body = canonical.to_bytes(dict(request.arguments))
+    # Judged as stored, where 2.0 is 2: whoever judges it again has nothing else.
+    request = replace(request, arguments=json.loads(body))
     digest = canonical.digest(body)
     earlier = _earlier(agent, tool, digest, request.idempotency_key)
     rejected = loops.rejected_lately(agent, tool, digest, database_now())
@@ -132,7 +135,7 @@ def rules_for(facts: policy.Facts, in_force: ruling.PolicyInForce) -> tuple[poli
 
     Where it is one, it governs them all. Facts need no arguments here.
     """
-    return policy.candidates(facts, in_force.rules)
+    return in_force.candidates(facts)
 
 
 def needs_rows(facts: policy.Facts, rules: Rules) -> bool:
@@ -145,7 +148,8 @@ def _ruled(
 ) -> tuple[policy.Ruling, budgets.Part | None]:
     """Return what the policy says of a request, and what the call is to take of a budget.
 
-    It is judged by its arguments and by what came before it, then by freezes and by what is left.
+    It is judged by its arguments and by what came before it, then by what is left of the rule's
+    budget, then by freezes: what these hold takes nothing.
     """
     facts = facts_of(agent, tool)
     rules = rules_for(facts, in_force)
@@ -159,8 +163,9 @@ def _ruled(
             now=counting.local(now),
             history=counting.history(agent.pk, tool.pk, at=now, wanted=wanted),
         )
-    ruled = freezes.admit(policy.evaluate(facts, rules), facts)
-    return budgets.admit(ruled, facts, rules, request.arguments)
+    ruled, part = budgets.admit(policy.evaluate(facts, rules), facts, rules, request.arguments)
+    ruled = freezes.admit(ruled, facts)
+    return ruled, part if ruled.outcome == policy.Outcome.ALLOW else None
 
 
 def facts_of(agent: Agent, tool: Tool) -> policy.Facts:

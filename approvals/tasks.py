@@ -11,10 +11,10 @@ from django.db import OperationalError
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from kombu.exceptions import OperationalError as BrokerError
 
-from approvals import events, lifecycle, observations
-from approvals.administration import catalog
+from approvals import access, events, lifecycle, observations
+from approvals.administration import backtests, catalog
 from approvals.errors import Conflict
-from approvals.models import AuditEvent, Heartbeat, ToolCall, Upstream, database_now
+from approvals.models import AuditEvent, Domain, Heartbeat, ToolCall, Upstream, database_now
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,9 @@ S = ToolCall.Status
 SWEEP = "sweep"  # the heartbeat's name
 _AT_ONCE = 200  # rows of one kind in one round; the next round is a second away
 _LONGEST_QUEUE = 50  # messages of one domain; more would only wait for a worker that is dead
+_REACH = ("status", "domain", "rule", "quorum", "four_eyes", "owner", "acts_for", "version",
+          "is_out_of_reach")  # fmt: skip
+_REACH_SETTLES = timedelta(seconds=10)  # no transaction takes longer to decide or to hold a call
 _BROKER_SECONDS = 1  # to reach it; a broker that is down must not hold up the sweep
 
 
@@ -31,11 +34,19 @@ def sweep() -> None:
     now = database_now()
     for calls, verb in _due(now):
         _each(calls, verb)
+    _look_at_reach(now)
     observations.close_repeats(after=timedelta(minutes=10))
+    backtests.look_after(now)
     _wake(now)
     if settings.IS_EMBEDDED:
         _republish()
     Heartbeat.objects.update_or_create(name=SWEEP, defaults={"at": database_now()})
+
+
+@shared_task(name="approvals.backtest", ignore_result=True)
+def backtest(backtest_id: int) -> None:
+    """Try a policy on past calls. Safe to deliver twice or never."""
+    backtests.run(backtest_id)
 
 
 def _due(now: datetime) -> Iterable[tuple[Iterable[UUID], Callable[[UUID], object]]]:
@@ -75,6 +86,20 @@ def _park(call_id: UUID, error: Exception) -> None:
     unmarked = ToolCall.objects.filter(pk=call_id).exclude(needs_attention=why)
     if unmarked.update(needs_attention=why):
         log.error("Call %s cannot be moved.", call_id, exc_info=error)
+
+
+def _look_at_reach(now: datetime) -> None:
+    """Look at every call that waits where who approves has changed lately."""
+    changed = Domain.objects.filter(people_changed_at__isnull=False)
+    for domain, at in list(changed.values_list("pk", "people_changed_at")):
+        pending = ToolCall.objects.filter(domain=domain, status=S.PENDING)
+        calls = list(pending.only(*_REACH).prefetch_related("decisions"))
+        stuck = access.out_of_reach(calls)
+        news = [call.pk for call in calls if (call.pk in stuck) != call.is_out_of_reach]
+        _each(news, lifecycle.look_at_reach)
+        # Not at once: what was under way then may have been written by who knew nothing of it.
+        if at is not None and at <= now - _REACH_SETTLES:
+            changed.filter(pk=domain, people_changed_at=at).update(people_changed_at=None)
 
 
 def _lose(call_id: UUID) -> None:

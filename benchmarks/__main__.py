@@ -23,6 +23,7 @@ from benchmarks import (
     report,
     restarting,
     returning,
+    trying,
 )
 from benchmarks.goals import Figure
 from benchmarks.places import QUICK, Outcome, Size
@@ -30,6 +31,7 @@ from benchmarks.places import QUICK, Outcome, Size
 PARTS: dict[str, Callable[[Path, Size], Outcome]] = {
     "reads": reads.run,
     "policy": judging.run,
+    "backtest": trying.run,
     "latencies": holding.run,
     "submits": crowds.submits,
     "held": crowds.held,

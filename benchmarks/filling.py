@@ -48,12 +48,13 @@ class Cast:
     agents: list[Agent]
     tools: list[Tool]
     pattern: ToolCall  # every call is a copy of this one, with another content
+    days: int  # over which calls are spread
 
 
-def fill(pending: int, settled: int) -> Cast:
+def fill(pending: int, settled: int, *, days: int = DAYS) -> Cast:
     """Fill an empty database, and return who is in it."""
     chance = random.Random(7)  # noqa: S311 - figures should not change by luck
-    cast = _cast()
+    cast = _cast(days)
     guards.drop()
     for begin in range(0, pending + settled, _BATCH):
         numbers = range(begin, min(begin + _BATCH, pending + settled))
@@ -62,7 +63,7 @@ def fill(pending: int, settled: int) -> Cast:
     return cast
 
 
-def _cast() -> Cast:
+def _cast(days: int) -> Cast:
     world = worlds.build()
     approvers = [world.bo, world.cy]
     for name in _DOMAINS:
@@ -85,7 +86,7 @@ def _cast() -> Cast:
     ]
     tools = Tool.objects.filter(upstream__domain__name__in=_DOMAINS)
     tools = tools.select_related("upstream__domain")
-    return Cast(world.aud, approvers, made, list(tools), worlds.hold(world))
+    return Cast(world.aud, approvers, made, list(tools), worlds.hold(world), days)
 
 
 def _insert(cast: Cast, chance: random.Random, pending: list[bool]) -> None:
@@ -112,7 +113,7 @@ def _call(cast: Cast, chance: random.Random, *, is_pending: bool) -> ToolCall:
     body = canonical.to_bytes(arguments)
     ago = timedelta(minutes=chance.uniform(0, 20))
     if not is_pending:
-        ago = timedelta(minutes=chance.uniform(60, DAYS * 1440))
+        ago = timedelta(minutes=chance.uniform(60, cast.days * 1440))
     asked = database_now() - ago
     status = S.PENDING if is_pending else chance.choices(list(_ENDS), list(_ENDS.values()))[0]
     ended = asked + timedelta(seconds=min(1_700, chance.lognormvariate(4.3, 1.4)))

@@ -59,6 +59,8 @@ GOALS = (
     Goal("read_rate", "governed reads, throughput", "× direct"),
     Goal("flood", "others' reads beside a flood, p95", "× beside calm", 1.5),
     Goal("policy", "a call judged by the policy, p95", "ms", 1),
+    Goal("backtest", "a policy of 500 rules tried on 100,000 calls", "s", 20),
+    Goal("backtest_of_one_tool", "the same, all 200 conditions on each call", "s"),
     Goal("to_screen", "held → screen, p95", "ms", 150),
     Goal("to_upstream", "click → upstream, p95", "ms", 150, counts=(SQLITE, POSTGRES)),
     Goal("to_upstream", "click → upstream, p95", "ms", 100, counts=(REDIS,)),

@@ -126,8 +126,8 @@ def run(folder: Path, size: Size) -> Outcome:
         if why := missing(place):
             notes.append(f"No pages on {place}: {why}.")
             continue
-        with _environment(folder, place) as environment:
-            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+        with environment(folder, place) as own:
+            done = subprocess.run(command, env=own, stdout=subprocess.PIPE, check=True)
         found = details[place] = json.loads(done.stdout)
         figures += [
             Figure(name.removesuffix("_ms"), place, took["p95"])
@@ -138,7 +138,7 @@ def run(folder: Path, size: Size) -> Outcome:
 
 
 @contextmanager
-def _environment(folder: Path, place: str) -> Iterator[dict[str, str]]:
+def environment(folder: Path, place: str) -> Iterator[dict[str, str]]:
     """Yield the environment of a process on an empty database, which is gone afterwards."""
     data = folder / place.lower()
     data.mkdir(parents=True)

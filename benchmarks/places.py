@@ -71,11 +71,12 @@ class Size:
     beside: int = 50  # reads of each of the others in a block
     pending: int = 10_000
     settled: int = 100_000
+    tried: int = 100_000  # calls on which a policy is tried
 
 
 QUICK = Size(
     rounds=1, reads=64, latencies=2, submits=32, held=20, pending=50, settled=200, sockets=12,
-    approved=12, flooders=24, blocks=1, beside=5,
+    tried=200, approved=12, flooders=24, blocks=1, beside=5,
 )  # fmt: skip
 
 

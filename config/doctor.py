@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from approvals import events, guards
+from approvals import access, events, guards
 from approvals.models import Domain, Heartbeat, ToolCall, Upstream, database_now
 from approvals.tasks import SWEEP
 from config import logs
@@ -279,5 +279,24 @@ def _calls() -> Iterator[Finding]:
         yield Finding(
             "calls", "warning", said, "Look at the upstream, then settle each on its page."
         )
-    if not stuck and not unknown:
+    unreached = _out_of_reach()
+    if unreached:
+        yield unreached
+    if not stuck and not unknown and not unreached:
         yield Finding("calls", "ok", "None waits for an operator.")
+
+
+def _out_of_reach() -> Finding | None:
+    """Return that held calls wait for people who are no longer there; None where none does."""
+    pending = ToolCall.objects.filter(status=ToolCall.Status.PENDING, is_out_of_reach=True)
+    calls = list(pending.select_related("domain").prefetch_related("decisions"))
+    lacking = access.out_of_reach(calls)
+    if not lacking:
+        return None
+    groups = {
+        f"{group} of {call.domain}" for call in calls for group in lacking.get(call.pk, ())
+    }  # fmt: skip
+    what = "1 held call" if len(lacking) == 1 else f"{len(lacking)} held calls"
+    said = f"{what} cannot be approved by whom there is: {', '.join(sorted(groups))}."
+    do = "Add people (`manage.py approver_group`), or let them expire."
+    return Finding("calls", "warning", said, do)

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import F, Manager, Q, QuerySet
 
 from approvals import canonical, lifecycle, wording
-from approvals.administration.writing import hold_to_rules, note
+from approvals.administration.writing import hold_to_rules, note, people_changed
 from approvals.errors import Conflict, DefinitionChanged, InvalidInput, NotFound
 from approvals.models import (
     ApproverGroup,
@@ -120,6 +120,7 @@ def ensure_domain(name: str, *, actor: str) -> tuple[Domain, bool]:
 def add_approvers(domain: Domain, members: Sequence[Person], *, actor: str) -> None:
     """Let people decide the calls of a domain."""
     ApproverGroup.objects.get(domain=domain, name="approvers").people.add(*members)
+    people_changed([domain.pk])
     names = sorted(person.get_username() for person in members)
     note(f"domain:{domain.name}", "domain.approvers_added", actor=actor, people=names)
 

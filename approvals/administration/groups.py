@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from django.db import transaction
 
 from approvals import canonical, policy
-from approvals.administration.writing import note
+from approvals.administration.writing import note, people_changed
 from approvals.errors import InvalidInput
 from approvals.models import ApproverGroup, Domain, Person, Tool
 from approvals.phrases import phrase
@@ -116,4 +116,5 @@ def _domains_with(rule: policy.Rule, name: str) -> bool:
 def _note_members(group: ApproverGroup, code: str, people: Sequence[Person], actor: str) -> None:
     names = sorted(person.get_username() for person in people)
     stream = f"domain:{group.domain.name}"
+    people_changed([group.domain_id])
     note(stream, code, actor=actor, group=group.name, people=names)

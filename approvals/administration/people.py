@@ -8,14 +8,16 @@ from allauth.mfa.models import Authenticator
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 
 from approvals.administration.catalog import add_approvers, ensure_domain
-from approvals.administration.writing import hold_to_rules, note
-from approvals.errors import InvalidInput
-from approvals.models import Person
+from approvals.administration.writing import hold_to_rules, note, people_changed
+from approvals.errors import Conflict, InvalidInput
+from approvals.models import Agent, Person
 from approvals.phrases import phrase
 
 ROLES = ("approver", "auditor", "admin")
+_ADMINISTERS = Q(is_administrator=True, is_active=True)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@.+_-]{0,63}")
 
 
@@ -63,6 +65,53 @@ def create_person(
         add_approvers(domain, [person], actor=actor)
     note(f"person:{name}", "person.created", actor=actor, role=role, domains=list(domains))
     return person
+
+
+@transaction.atomic
+def deactivate(person: Person, *, actor: str) -> list[str]:
+    """Let somebody who left sign in no more, and decide nothing; return what is left of theirs.
+
+    A vote of theirs that is under way is waited for, or finds that they are gone. What they signed
+    stays signed; their agents and keys are not touched: whoever has them now says what becomes of
+    these.
+
+    Returns:
+        names of the agents they own, or that have a key which acts for them.
+
+    Raises:
+        Conflict: they are deactivated already, or nobody would be left who administers.
+    """
+    # In one order, so that two administrators who deactivate each other do not both succeed.
+    everybody = Person.objects.select_for_update(no_key=True).order_by("pk")
+    left = {one.pk: one for one in everybody.filter(Q(pk=person.pk) | _ADMINISTERS)}
+    if not left[person.pk].is_active:
+        raise Conflict(phrase("That account is deactivated already."))
+    if person.is_administrator and len(left) == 1:
+        raise Conflict(phrase("Nobody else administers: create another administrator first."))
+    _set_active(person, False, actor=actor, code="person.deactivated")
+    agents = Agent.objects.filter(Q(owner=person) | Q(keys__acts_for=person))
+    return sorted(set(agents.values_list("name", flat=True)))
+
+
+@transaction.atomic
+def reactivate(person: Person, *, actor: str) -> None:
+    """Let somebody sign in again, in the groups they are in.
+
+    Raises:
+        Conflict: they can already.
+    """
+    if Person.objects.select_for_update(no_key=True).get(pk=person.pk).is_active:
+        raise Conflict(phrase("That account is active already."))
+    _set_active(person, True, actor=actor, code="person.reactivated")
+
+
+def _set_active(person: Person, is_active: bool, *, actor: str, code: str) -> None:
+    person.is_active = is_active
+    person.save(update_fields=["is_active"])
+    groups = list(person.approver_groups.select_related("domain"))
+    people_changed({group.domain_id for group in groups})
+    names = sorted(str(group) for group in groups)
+    note(f"person:{person.get_username()}", code, actor=actor, groups=names)
 
 
 def get_person(name: str, *, even_if_gone: bool = False) -> Person:

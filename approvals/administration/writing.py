@@ -1,6 +1,6 @@
 """How an administrative change is written: a row held to its rules, its event, its revision."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model
@@ -8,7 +8,7 @@ from django.db.models import Model
 from approvals import access, canonical
 from approvals.audit import record as audit
 from approvals.errors import InvalidInput, NotAllowed
-from approvals.models import Person, Revision, database_now
+from approvals.models import Domain, Person, Revision, database_now
 from approvals.phrases import phrase
 
 MOST_REASON = 500  # characters
@@ -19,6 +19,11 @@ def note(stream: str, code: str, *, actor: str, **data: object) -> None:
     """Record a change in the open transaction, and tell caches that something changed."""
     audit.record(stream, audit.Entry(code, actor, database_now(), data))
     Revision.bump()
+
+
+def people_changed(domains: Iterable[int]) -> None:
+    """Let the sweep look whether what waits in these domains can still be approved."""
+    Domain.objects.filter(pk__in=list(domains)).update(people_changed_at=database_now())
 
 
 def hold_to_rules(

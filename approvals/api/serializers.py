@@ -18,8 +18,16 @@ class DecisionSerializer(serializers.ModelSerializer[Decision]):
 
     class Meta:
         model = Decision
-        fields = ["approver", "verdict", "reason", "binding", "assurance", "at"]
+        fields = ["approver", "verdict", "stage", "reason", "binding", "assurance", "at"]
         read_only_fields = fields
+
+
+class StageSerializer(serializers.Serializer[Any]):
+    """One stage of a rule that asks groups, and how many have signed in it."""
+
+    group = serializers.CharField()
+    quorum = serializers.IntegerField()
+    signed = serializers.IntegerField()
 
 
 class CallSerializer(serializers.ModelSerializer[ToolCall]):
@@ -33,6 +41,9 @@ class CallSerializer(serializers.ModelSerializer[ToolCall]):
     acts_for = serializers.CharField(source="acts_for.username")
     arguments = serializers.SerializerMethodField()
     decisions = DecisionSerializer(many=True)
+    stages = serializers.SerializerMethodField()
+    deny_quorum = serializers.SerializerMethodField()
+    rejections = serializers.SerializerMethodField()
     outcome = serializers.SerializerMethodField()
     failure_kind = serializers.SerializerMethodField()
     result = serializers.SerializerMethodField()
@@ -42,9 +53,11 @@ class CallSerializer(serializers.ModelSerializer[ToolCall]):
         fields = [
             "id", "status", "version", "binding", "sentence", "tool", "effect", "domain",
             "upstream", "agent", "owner", "acts_for", "claimed_acts_for", "arguments",
-            "arguments_digest", "definition_digest", "quorum", "four_eyes", "decisions",
-            "held_because", "created_at", "decide_by_at", "run_by_at", "moved_at", "settled_at",
-            "status_reason", "outcome", "failure_kind", "result", "result_digest", "result_is_cut",
+            "arguments_digest", "definition_digest", "quorum", "four_eyes", "stages",
+            "stage", "asked_group", "escalated_to", "deny_quorum", "rejections", "reminders",
+            "is_out_of_reach", "decisions", "held_because", "created_at", "decide_by_at",
+            "run_by_at", "moved_at", "settled_at", "status_reason", "outcome", "failure_kind",
+            "result", "result_digest", "result_is_cut",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -52,6 +65,21 @@ class CallSerializer(serializers.ModelSerializer[ToolCall]):
     def get_arguments(self, call: ToolCall) -> Any:
         """Return the arguments, from the bytes that people approve."""
         return values.stored(call.arguments)
+
+    @extend_schema_field(StageSerializer(many=True))
+    def get_stages(self, call: ToolCall) -> Any:
+        """Return the groups that are asked one after the other; none: any approvers are."""
+        return values.stages(call)
+
+    @extend_schema_field(serializers.IntegerField())
+    def get_deny_quorum(self, call: ToolCall) -> int:
+        """Return how many noes end it."""
+        return values.deny_quorum(call)
+
+    @extend_schema_field(serializers.IntegerField())
+    def get_rejections(self, call: ToolCall) -> int:
+        """Return how many have said no."""
+        return sum(one.verdict == Decision.Verdict.REJECT for one in call.decisions.all())
 
     @extend_schema_field(
         serializers.ChoiceField(["succeeded", "failed", "unknown"], allow_null=True)

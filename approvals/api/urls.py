@@ -3,7 +3,7 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView
 
-from approvals.api import views
+from approvals.api import tries, views
 
 urlpatterns = [
     path("calls/", views.Calls.as_view(), name="api_calls"),
@@ -12,5 +12,7 @@ urlpatterns = [
     path("calls/<uuid:call_id>/settlement/", views.Settlement.as_view(), name="api_settlement"),
     path("calls/<uuid:call_id>/withdrawal/", views.Withdrawal.as_view(), name="api_withdrawal"),
     path("audit/events/", views.Events.as_view(), name="api_events"),
+    path("policy/tries/", tries.Tries.as_view(), name="api_tries"),
+    path("policy/tries/<int:try_id>/", tries.Try.as_view(), name="api_try"),
     path("schema/", SpectacularAPIView.as_view(), name="api_schema"),
 ]

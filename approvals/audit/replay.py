@@ -16,7 +16,6 @@ _BOUND = (
 )  # fmt: skip
 _BEGINNINGS = {"call.held": "pending", "call.admitted": "approved"}
 _SIGNED = {"call.approve_signed": "approve", "call.reject_signed": "reject"}
-_TOLD = {"call.reminded", "call.escalated"}
 
 Moves = Mapping[str, Set[str]]  # status → where arrows lead; a settled one has none
 _Facts = dict[str, object]
@@ -70,14 +69,28 @@ class Story:
     stages: tuple[policy.Stage, ...] = ()
     deny_quorum: int = 1
     escalate_to: str = ""
+    escalate_after: int = 0
     escalated_to: str = ""
     reminders: int = 0
+    is_out_of_reach: bool = False
 
     @property
     def stage(self) -> int:
         """Return the number of the stage whose turn it is; 0 where the rule has none."""
         approved = (s.stage for s in self.signatures.values() if s.verdict == "approve")
         return policy.turn(self.stages, approved)
+
+    def given(self, verdict: str) -> int:
+        """Return how many people gave this verdict."""
+        return sum(signed.verdict == verdict for signed in self.signatures.values())
+
+    @property
+    def decided(self) -> str:
+        """Return where the decisions lead by now; empty while they lead nowhere."""
+        quorum = self.facts.get("quorum")
+        if self.given("reject") >= self.deny_quorum:
+            return "rejected"
+        return "approved" if isinstance(quorum, int) and 0 < quorum <= self.given("approve") else ""
 
     @property
     def asked_group(self) -> str:
@@ -109,7 +122,7 @@ class Replay:
     def _reader(self, event: Event) -> Callable[[Event, _Facts], _Found]:
         if not self.story.status:
             return self._begin
-        if event.code in _TOLD:
+        if event.code in _TELLS:
             return self._tell
         return self._sign if event.code in _SIGNED else self._move
 
@@ -125,6 +138,7 @@ class Replay:
         bound = {"call_id": self.call_id} | {key: facts.get(key) for key in _BOUND}
         if _digest(bound) != facts.get("binding"):
             yield "its binding is not the digest of what it says was asked"
+        story.is_out_of_reach = bool(facts.get("out_of_reach"))
         yield from _wrong_rule(story, is_held=event.code == "call.held")
 
     def _sign(self, event: Event, facts: _Facts) -> _Found:
@@ -132,6 +146,8 @@ class Replay:
         verdict = _SIGNED[event.code]
         if story.status != "pending":
             yield f"is a decision on a call that was {story.status}"
+        elif story.decided:
+            yield f"is a decision on a call that was {story.decided} by those before it"
         if person in story.signatures:
             yield f"is a second decision of {person}"
         if facts.get("binding") != story.facts.get("binding"):
@@ -150,20 +166,16 @@ class Replay:
             yield f"is {event.code}, but says {facts.get('verdict')!r}"
 
     def _tell(self, event: Event, facts: _Facts) -> _Found:
-        story = self.story
-        if story.status != "pending":
-            yield f"is told of a call that was {story.status}"
-        if event.code == "call.reminded":
-            story.reminders += 1
-            return
-        if story.escalated_to:
-            yield "is a second escalation"
-        story.escalated_to = str(facts.get("group"))
-        if not story.escalate_to or story.escalated_to != story.escalate_to:
-            yield f"escalates to {story.escalated_to!r}, which its rule does not name"
+        if self.story.status != "pending":
+            yield f"is told of a call that was {self.story.status}"
+        if event.actor != "clock":
+            yield f"was written by {event.actor}, not by the clock"
+        yield from _TELLS[event.code](self.story, event, facts)
 
     def _move(self, event: Event, facts: _Facts) -> _Found:
         story, to = self.story, event.code.removeprefix("call.")
+        if story.status == "pending" and story.decided not in ("", to):
+            yield f"makes it {to}, but those who decided had {story.decided} it"
         source, story.status, story.moved_at = story.status, to, event.at
         story.reason = str(facts.get("reason", ""))
         if to not in self.moves.get(source, ()):
@@ -185,8 +197,59 @@ class Replay:
         )
 
 
+def _reminded(story: Story, event: Event, facts: _Facts) -> _Found:
+    due = policy.REMIND_AT[story.reminders : story.reminders + 1]
+    story.reminders += 1
+    if not due:
+        yield f"is reminder {story.reminders}, but there are {len(policy.REMIND_AT)}"
+    elif facts.get("percent") != due[0]:
+        yield f"reminds at {facts.get('percent')!r} per cent, but {due[0]} were due"
+    else:
+        yield from _at_another_time(story, event, due[0])
+
+
+def _escalated(story: Story, event: Event, facts: _Facts) -> _Found:
+    if story.escalated_to:
+        yield "is a second escalation"
+    story.escalated_to = str(facts.get("group"))
+    if not story.escalate_to or story.escalated_to != story.escalate_to:
+        yield f"escalates to {story.escalated_to!r}, which its rule does not name"
+    elif facts.get("percent") != story.escalate_after:
+        yield f"escalates at {facts.get('percent')!r} per cent, not at {story.escalate_after}"
+    else:
+        yield from _at_another_time(story, event, story.escalate_after)
+
+
+def _out_of_reach(story: Story, event: Event, facts: _Facts) -> _Found:
+    is_out = event.code == "call.out_of_reach"
+    if is_out == story.is_out_of_reach:
+        yield "tells what was told already"
+    story.is_out_of_reach = is_out
+
+
+def _at_another_time(story: Story, event: Event, percent: int) -> _Found:
+    try:
+        ends = datetime.fromisoformat(str(story.facts.get("decide_by_at")))
+        begins = story.began_at or ends
+        due = begins + (ends - begins) * percent / 100
+        is_early, is_late = event.at < due, event.at >= ends
+    except (OverflowError, TypeError, ValueError):
+        yield f"is told at {percent} per cent of a time that cannot be read"
+        return
+    if is_early or is_late:
+        yield f"is told {'before' if is_early else 'after'} its time"
+
+
+_TELLS: dict[str, Callable[[Story, Event, _Facts], _Found]] = {
+    "call.reminded": _reminded,
+    "call.escalated": _escalated,
+    "call.out_of_reach": _out_of_reach,
+    "call.within_reach": _out_of_reach,
+}
+
+
 def _approved(story: Story, event: Event, facts: _Facts, source: str) -> _Found:
-    approvals = sum(signed.verdict == "approve" for signed in story.signatures.values())
+    approvals = story.given("approve")
     quorum = story.facts.get("quorum")
     if source == "pending" and not (isinstance(quorum, int) and approvals >= quorum):
         yield f"is approved by {approvals}, but {quorum} had to"
@@ -198,7 +261,7 @@ def _approved(story: Story, event: Event, facts: _Facts, source: str) -> _Found:
 
 
 def _rejected(story: Story, event: Event, facts: _Facts, source: str) -> _Found:
-    noes = sum(signed.verdict == "reject" for signed in story.signatures.values())
+    noes = story.given("reject")
     if not noes:
         yield "is rejected, but nobody said no"
     elif noes < story.deny_quorum:
@@ -257,7 +320,7 @@ def _wrong_rule(story: Story, *, is_held: bool) -> _Found:
         yield "its rule cannot be read"
         return
     story.stages, story.deny_quorum = rule.stages, rule.deny_quorum
-    story.escalate_to = rule.escalate_to
+    story.escalate_to, story.escalate_after = rule.escalate_to, rule.escalate_after
     if digest != facts.get("rule_digest"):
         yield "its rule is not the one its digest stands for"
     quorum = facts.get("quorum")

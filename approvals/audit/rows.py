@@ -96,6 +96,7 @@ def _moved(call: ToolCall) -> dict[str, object]:
         "asked_group": call.asked_group,
         "escalated_to": call.escalated_to,
         "reminders": call.reminders,
+        "is_out_of_reach": call.is_out_of_reach,
         "result": "" if call.result is None else canonical.digest(bytes(call.result)),
     }
 
@@ -117,6 +118,7 @@ def _told(story: Story, moves: Moves) -> dict[str, object]:
         "asked_group": story.asked_group,
         "escalated_to": story.escalated_to,
         "reminders": story.reminders,
+        "is_out_of_reach": story.is_out_of_reach,
         "result": story.ended.get("kept_digest", ""),
     }
 

@@ -29,6 +29,7 @@ from approvals.lifecycle.deciding import (
     supersede,
     void,
 )
+from approvals.lifecycle.reaching import look_at_reach
 from approvals.lifecycle.releasing import (
     Claim,
     claim,
@@ -57,6 +58,7 @@ __all__ = [
     "expire",
     "finish",
     "lapse",
+    "look_at_reach",
     "lose",
     "renew",
     "settle",

@@ -12,12 +12,10 @@ from approvals.lifecycle.moving import locked, tell
 from approvals.lifecycle.states import S
 from approvals.models import ToolCall, database_now
 
-REMIND_AT = (50, 90)  # per cent of the time to decide
-
 
 def attend_at(call: ToolCall) -> datetime | None:
     """Return when the clock next has something to tell of a call; None when it has told all."""
-    left = [*REMIND_AT[call.reminders :], *_escalation(call)]
+    left = [*policy.REMIND_AT[call.reminders :], *_escalation(call)]
     return _after(call, min(left)) if left else None
 
 
@@ -37,7 +35,7 @@ def attend(call_id: UUID) -> ToolCall:
     if share and now >= _after(call, share[0]):
         to = policy.Rule(**call.rule).escalate_to
         return _told(call, now, "call.escalated", {"escalated_to": to}, group=to, percent=share[0])
-    percent = REMIND_AT[call.reminders]
+    percent = policy.REMIND_AT[call.reminders]
     changes: dict[str, object] = {"reminders": call.reminders + 1}
     return _told(call, now, "call.reminded", changes, percent=percent)
 

@@ -20,6 +20,7 @@ from approvals.errors import (
 )
 from approvals.lifecycle.attending import attend_at
 from approvals.lifecycle.moving import expire_now, in_words, locked, move, tell, too_late, unsent
+from approvals.lifecycle.reaching import tell_reach
 from approvals.lifecycle.states import S
 from approvals.models import ApproverGroup, Decision, Person, ToolCall, database_now
 from approvals.phrases import Phrase, phrase
@@ -32,11 +33,16 @@ def begin(call: ToolCall, **told: object) -> ToolCall:
     written here must be one. What else is `told` goes into its event.
     """
     code = "call.held" if call.status == S.PENDING else "call.admitted"
-    call.attend_at = attend_at(call) if call.status == S.PENDING else None
+    if call.status == S.PENDING:
+        call.attend_at = attend_at(call)
+    lacking = access.out_of_reach([call]).get(call.pk)
+    call.is_out_of_reach = bool(lacking)
     call.save(force_insert=True)
     facts = bindings.of(call).as_dict() | told
     if call.held_because:
         facts["held_because"] = call.held_because
+    if lacking:
+        facts["out_of_reach"] = lacking
     tell(
         call,
         code,
@@ -90,15 +96,20 @@ def _decide(
         stage=call.stage,
     )  # fmt: skip
     call = _count_decision(call, decision)
-    actor = f"person:{decider.get_username()}"
-    if verdict == Decision.Verdict.REJECT:
+    return _ended(call, decision) or tell_reach(call, at=now)
+
+
+def _ended(call: ToolCall, decision: Decision) -> ToolCall | None:
+    """Move a call that this decision ends; None where it ends nothing."""
+    actor = f"person:{decision.approver.get_username()}"
+    if decision.verdict == Decision.Verdict.REJECT:
         noes = call.decisions.filter(verdict="reject", binding=call.binding).count()
         is_over = noes >= policy.Rule(**call.rule).deny_quorum
-        return move(call, S.REJECTED, actor=actor, reason=reason) if is_over else call
+        return move(call, S.REJECTED, actor=actor, reason=decision.reason) if is_over else None
     # Nobody signs for a stage that is full, so all signatures are there when the last stage's are.
     if call.decisions.filter(verdict="approve", binding=call.binding).count() >= call.quorum:
         return move(call, S.APPROVED, actor=actor)
-    return call
+    return None
 
 
 def decide(

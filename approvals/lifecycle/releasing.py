@@ -215,12 +215,12 @@ def _forbidden_today(call: ToolCall) -> str:
 
 def _today(call: ToolCall, facts: policy.Facts) -> policy.Ruling:
     """Return what today's policy says of a call: by today's clock, and by what came before it."""
-    rules = policy.candidates(facts, ruling.in_force().rules)
+    rules = ruling.in_force().candidates(facts)
     if len(rules) > 1:
         wanted = policy.history_wanted(facts, rules)
         facts = counting.of_call(facts, call, wanted=wanted, now=database_now())
-    ruled = freezes.admit(policy.evaluate(facts, rules), facts)
-    return budgets.today(call, ruled, facts, rules)
+    ruled = budgets.today(call, policy.evaluate(facts, rules), facts, rules)
+    return freezes.admit(ruled, facts)
 
 
 def _signed(call: ToolCall, decisions: list[Decision]) -> policy.Signed:

@@ -2,6 +2,7 @@
 
 from approvals.models.agents import Agent, AgentKey
 from approvals.models.audit import AuditEvent, AuditStream
+from approvals.models.backtests import Backtest
 from approvals.models.budgets import BudgetLock, BudgetUse
 from approvals.models.calls import Decision, Dispatch, ToolCall
 from approvals.models.catalog import (
@@ -26,6 +27,7 @@ __all__ = [
     "ApproverGroup",
     "AuditEvent",
     "AuditStream",
+    "Backtest",
     "BudgetLock",
     "BudgetUse",
     "Decision",

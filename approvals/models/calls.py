@@ -92,6 +92,8 @@ class ToolCall(models.Model):
     # When the clock next tells people of it, or asks another group; null: it has nothing to say.
     attend_at = models.DateTimeField(null=True)
     reminders = models.PositiveSmallIntegerField(default=0, db_default=0)  # how many were told
+    # Not enough people are left to approve it, as was told last; `access.out_of_reach` asks anew.
+    is_out_of_reach = models.BooleanField(default=False, db_default=False)
     # -- how it ended
     failure_kind = models.CharField(max_length=16, choices=Failure.choices, blank=True)
     result = models.BinaryField(null=True)  # JSON bytes of the CallToolResult, at most 1 MiB
@@ -160,6 +162,7 @@ class ToolCall(models.Model):
                     "version",
                     "asked_group",
                     "escalated_to",
+                    "is_out_of_reach",
                     "id",
                 ],
                 name="call_waiting",

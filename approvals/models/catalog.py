@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils import timezone
 
 from approvals.models.people import Person
 
@@ -29,6 +30,8 @@ class Domain(models.Model):
     # Off lets an agent's owner approve; every page and event then says so.
     four_eyes = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    # When who approves here changed; null once the sweep has looked at every call that waits.
+    people_changed_at = models.DateTimeField(null=True, default=timezone.now, editable=False)
 
     def __str__(self) -> str:
         return self.name
@@ -139,14 +142,22 @@ class Tool(models.Model):
     def __str__(self) -> str:
         return self.exposed_name
 
+    # The columns that say what a tool does, as `judged` takes them.
+    JUDGED_BY = ("reviewed_effect", "is_ambiguous", "reviewed_digest", "definition_digest")
+
     @property
     def effect(self) -> str:
         """Return read, write or destructive as reviewed; else unreviewed or changed."""
-        if not self.reviewed_effect:
-            return self.UNREVIEWED
-        if self.is_ambiguous or self.reviewed_digest != self.definition_digest:
-            return self.CHANGED
-        return self.reviewed_effect
+        return self.judged(*(getattr(self, name) for name in self.JUDGED_BY))
+
+    @classmethod
+    def judged(cls, effect: str, is_ambiguous: bool, reviewed: str, listed: str) -> str:
+        """Return the same of bare columns, where thousands of tools are looked at."""
+        if not effect:
+            return cls.UNREVIEWED
+        if is_ambiguous or reviewed != listed:
+            return cls.CHANGED
+        return effect
 
 
 class ToolDefinition(models.Model):

@@ -15,7 +15,7 @@ class Freeze(models.Model):
     reason = models.CharField(max_length=140)
     begins_at = models.DateTimeField()
     ends_at = models.DateTimeField()  # ended early: when it was
-    # Who is to decide meanwhile, by the name of a group of the domain; empty: any approver of it.
+    # Whose approval is asked meanwhile: the name of a group of the domain; empty: any approver.
     group = models.CharField(max_length=64, blank=True)
     reads = models.BooleanField(default=False)  # it holds reads as well
     added_by = models.CharField(max_length=64)  # actor, as in audit events

@@ -6,11 +6,13 @@ without being asked about: an unreviewed or changed tool counts as a write that 
 
 from approvals.policy.budgets import Budget
 from approvals.policy.differing import Difference, Kind, difference
+from approvals.policy.indexing import Index
 from approvals.policy.judging import (
     Ruling,
     beyond,
     candidates,
     evaluate,
+    frozen,
     held,
     history_wanted,
     prepare,
@@ -25,12 +27,8 @@ from approvals.policy.reading import (
     load,
 )
 from approvals.policy.rules import LAST_RULE, SEED, Effect, Facts, History, Outcome, Rule
-from approvals.policy.sentences import (
-    to_clause,
-    to_sentence,
-    to_stage,
-)
-from approvals.policy.stages import Signed, Stage, can_be_filled, turn
+from approvals.policy.sentences import to_clause, to_sentence, to_stage
+from approvals.policy.stages import REMIND_AT, Signed, Stage, can_be_filled, turn
 from approvals.policy.writing import dump
 
 __all__ = [
@@ -40,12 +38,14 @@ __all__ = [
     "LAST_RULE",
     "MAX_QUORUM",
     "MAX_RULES",
+    "REMIND_AT",
     "SEED",
     "Budget",
     "Difference",
     "Effect",
     "Facts",
     "History",
+    "Index",
     "Kind",
     "Outcome",
     "Rule",
@@ -58,6 +58,7 @@ __all__ = [
     "difference",
     "dump",
     "evaluate",
+    "frozen",
     "held",
     "history_wanted",
     "load",

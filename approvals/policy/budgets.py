@@ -254,6 +254,8 @@ _TESTS = {
 
 def _scaled(value: object) -> int | None:
     """Return a JSON number in ten-thousandths; None where it is none, or is not exactly so many."""
+    if type(value) is int:
+        return value * SCALE if abs(value) <= MAX_LIMIT else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if not math.isfinite(value) or abs(value) > MAX_LIMIT:

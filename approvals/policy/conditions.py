@@ -45,11 +45,11 @@ class Subject:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self._steps = MAX_STEPS
-        # What the library calls contexts, made for the first condition. That of items is without
-        # the arguments: the library copies all of one for each new value of a name.
+        # What the library calls contexts, made for the first condition that needs them. That of
+        # items is without the arguments: the library copies all for each new value of a name.
         self.context: Any = None
         self.items: Any = None
-        self._told: set[str] = set()
+        self._told: dict[str, object] = {}
         self._size = -1  # of the arguments, in steps
         self.fits: set[Use] = set()  # what was looked at, and is as it has to be
 
@@ -70,6 +70,10 @@ class Subject:
 
     def bind(self, name: str, value: object) -> None:
         """Let a name of the condition stand for an item of a list."""
+        if self.items is None:
+            self.items = _library().Context()
+            for told, known in self._told.items():
+                self._tell_items(told, known)
         self.items.add_variable(name, value)
 
     def tell(self, names: Iterable[str]) -> None:
@@ -78,14 +82,17 @@ class Subject:
         The library calls where they are told a context.
         """
         if self.context is None:
-            self.context, self.items = _library().Context(), _library().Context()
+            self.context = _library().Context()
         for name in names:
             if name not in self._told:
-                value = self._value_of(name)
+                value = self._told[name] = self._value_of(name)
                 self.context.add_variable(name, value)
-                if name != "args":
-                    self.items.add_variable(name, value)
-                self._told.add(name)
+                if self.items is not None:
+                    self._tell_items(name, value)
+
+    def _tell_items(self, name: str, value: object) -> None:
+        if name != "args":
+            self.items.add_variable(name, value)
 
     def _value_of(self, name: str) -> object:
         if name == "args":

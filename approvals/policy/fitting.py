@@ -46,6 +46,9 @@ class Tally:
         else:
             self.no += 1
 
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.yes + other.yes, self.no + other.no, self.unjudged + other.unjudged)
+
     @property
     def unsure(self) -> int:
         """Return of how many calls nobody can say."""

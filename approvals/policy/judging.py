@@ -1,6 +1,6 @@
 """Which rule governs a call, and what that asks for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -20,6 +20,7 @@ class Ruling:
     expires_seconds: int
     message: str
     why: str = ""  # a sentence: why a rule that does something else, or nothing, holds the call
+    may_pass: bool = False  # a rule that allows had a part in it, so a freeze has one too
 
 
 def evaluate(facts: Facts, rules: Iterable[Rule]) -> Ruling:
@@ -35,20 +36,21 @@ def evaluate(facts: Facts, rules: Iterable[Rule]) -> Ruling:
     Source: issue 2, hold by default; issue 5, an error holds. MCP 2026-07-28 calls tool annotations
         hints that a client should not act on for an untrusted server, so they play no part here.
     """
+    return first_true(facts, (rule for rule in rules if rule.matches(facts)))
+
+
+def first_true(facts: Facts, matching: Iterable[Rule]) -> Ruling:
+    """Return the same of rules that match the call, all of them."""
     subject = Subject(facts)
     unjudged: Ruling | None = None
-    for rule in rules:
-        if not rule.matches(facts):
-            continue
+    for rule in matching:
         answer = judged(rule, subject)
         if answer is False:
             continue
         if answer is True:
-            decided = _by(rule)
-            return _together(unjudged, decided) if unjudged else decided
-        unsure = _unsure(rule, answer)
-        unjudged = _together(unjudged, unsure) if unjudged else unsure
-    return unjudged or _by(LAST_RULE)
+            return _beside(unjudged, _by(rule))
+        unjudged = _beside(unjudged, _unsure(rule, answer))
+    return _beside(unjudged, _by(LAST_RULE))
 
 
 def candidates(facts: Facts, rules: Iterable[Rule]) -> tuple[Rule, ...]:
@@ -105,7 +107,8 @@ def _by(rule: Rule) -> Ruling:
     if rule.outcome == Outcome.DENY and not words:
         words = f"The policy does not allow this call (rule “{rule.name}”)."
     quorum = rule.quorum if rule.outcome == Outcome.HOLD else 0
-    return Ruling(rule, rule.outcome, quorum, rule.expires_seconds, words)
+    may_pass = rule.outcome == Outcome.ALLOW
+    return Ruling(rule, rule.outcome, quorum, rule.expires_seconds, words, may_pass=may_pass)
 
 
 def _unsure(rule: Rule, why: str) -> Ruling:
@@ -113,8 +116,12 @@ def _unsure(rule: Rule, why: str) -> Ruling:
     is_hold = rule.outcome == Outcome.HOLD
     why = f"Rule “{rule.name}” has a condition that could not be judged: {why}."
     quorum = max(1, rule.quorum if is_hold else 1)
-    words = rule.message if is_hold else ""
-    return Ruling(rule, Outcome.HOLD, quorum, rule.expires_seconds, words, why)
+    words, may_pass = rule.message if is_hold else "", rule.outcome == Outcome.ALLOW
+    return Ruling(rule, Outcome.HOLD, quorum, rule.expires_seconds, words, why, may_pass)
+
+
+def _beside(unjudged: Ruling | None, ruling: Ruling) -> Ruling:
+    return _together(unjudged, ruling) if unjudged else ruling
 
 
 def _together(ruling: Ruling, other: Ruling) -> Ruling:
@@ -123,20 +130,32 @@ def _together(ruling: Ruling, other: Ruling) -> Ruling:
     Its rule is the first, with the stages, noes and eyes of the second where those ask for more.
     """
     quorum, rule, also = max(ruling.quorum, other.quorum), ruling.rule, other.rule
+    stages = _every_stage(rule, also, quorum)
+    quorum = sum(stage.quorum for stage in stages) or quorum
+    changes: dict[str, object] = {
+        "stages": stages,
+        "deny_quorum": min(rule.deny_quorum, also.deny_quorum),
+        "four_eyes": rule.four_eyes or also.four_eyes,
+    }
+    if also.stages and also.escalate_to != rule.escalate_to:
+        # Whom only one of them escalates to would sign for the groups of the other.
+        changes |= {"escalate_to": "", "escalate_after": LAST_RULE.escalate_after}
+    elif also.escalate_to:
+        changes["escalate_after"] = max(rule.escalate_after, also.escalate_after)
+    if any(getattr(rule, key) != value for key, value in changes.items()):
+        rule = replace(rule, **changes)  # type: ignore[arg-type]  # each as its field has it
+    may_pass = ruling.may_pass or other.may_pass
+    return replace(ruling, rule=rule, quorum=quorum, may_pass=may_pass)
+
+
+def _every_stage(rule: Rule, also: Rule, quorum: int) -> tuple[Stage, ...]:
+    """Return the stages of two rules, those of the same group as one, for at least so many."""
     wanted: dict[str, int] = {}
     for stage in (*rule.stages, *also.stages):
         wanted[stage.group] = max(stage.quorum, wanted.get(stage.group, 0))
     if wanted:
-        last = next(reversed(wanted))
-        wanted[last] += max(0, quorum - sum(wanted.values()))
-        quorum = sum(wanted.values())
-        stages = tuple(Stage(group, number) for group, number in wanted.items())
-        rule = replace(rule, stages=stages)
-    noes = min(rule.deny_quorum, also.deny_quorum)
-    four_eyes = rule.four_eyes or also.four_eyes
-    if (noes, four_eyes) != (rule.deny_quorum, rule.four_eyes):
-        rule = replace(rule, deny_quorum=noes, four_eyes=four_eyes)
-    return replace(ruling, rule=rule, quorum=quorum)
+        wanted[next(reversed(wanted))] += max(0, quorum - sum(wanted.values()))
+    return tuple(Stage(group, number) for group, number in wanted.items())
 
 
 def held(ruled: Ruling, why: str) -> Ruling:
@@ -148,18 +167,54 @@ def held(ruled: Ruling, why: str) -> Ruling:
 def beyond(ruled: Ruling, facts: Facts, rules: Iterable[Rule], why: str) -> Ruling:
     """Return what becomes of an allow that its rule cannot give, never looser than a hold.
 
-    The next rule that fits says how, unless it allows as well, is the last, or asks fewer people.
+    The next rule that fits says how, unless it allows as well or is the last. One that asks for
+    less in any respect is asked beside the rule's own hold, and not instead of it.
     """
     own = held(ruled, why)
     rest = [rule for rule in rules if rule.position > ruled.rule.position]
     following = evaluate(facts, rest)
     if following.outcome == Outcome.DENY:
         return following
-    is_looser = following.outcome == Outcome.ALLOW or following.quorum < own.quorum
-    if is_looser or following.rule.name == LAST_RULE.name:
+    if following.outcome == Outcome.ALLOW or following.rule.name == LAST_RULE.name:
         return own
     # Where that one could not be judged, it has a reason of its own.
-    return replace(following, why=f"{why} {following.why}" if following.why else why)
+    why = f"{why} {following.why}" if following.why else why
+    if not _asks_as_much(following, own):
+        return replace(_together(own, following), why=why)
+    return replace(following, why=why, may_pass=True)
+
+
+def _asks_as_much(ruling: Ruling, as_other: Ruling) -> bool:
+    """Tell whether a hold asks for as many people as another, of each of its groups too."""
+    rule, other = ruling.rule, as_other.rule
+    asked = {stage.group: stage.quorum for stage in rule.stages}
+    return (
+        ruling.quorum >= as_other.quorum
+        and all(asked.get(stage.group, 0) >= stage.quorum for stage in other.stages)
+        and (rule.four_eyes or not other.four_eyes)
+    )
+
+
+def frozen(ruled: Ruling, groups: Sequence[str], why: str) -> Ruling:
+    """Return a ruling as freezes leave it: what a rule lets through is held.
+
+    Whatever else is asked of a call that a rule may let through, going beyond its budget or leaving
+    an argument out must not spare it the groups that freezes name.
+
+    Args:
+        groups: each is asked for one approval, in a stage of its own; none: any approver is.
+    """
+    if ruled.outcome == Outcome.DENY or not ruled.may_pass:
+        return ruled
+    if ruled.outcome == Outcome.ALLOW:
+        ruled = held(ruled, why)
+    elif not groups:
+        return ruled
+    else:
+        ruled = replace(ruled, why=f"{ruled.why} {why}".strip())
+    asked = replace(LAST_RULE, stages=tuple(Stage(group) for group in dict.fromkeys(groups)))
+    freeze = Ruling(asked, Outcome.HOLD, asked.quorum, ruled.expires_seconds, "")
+    return _together(ruled, freeze)
 
 
 def stricter(now: Ruling, *, approvals: int, signed: Signed | None = None) -> bool:

@@ -126,7 +126,7 @@ class Rule:
         return (
             self.domain in ("", facts.domain)
             and self.agent in ("", facts.agent)
-            and (not self.tool or _matcher(self.tool)(facts.tool) is not None)
+            and (not self.tool or matcher(self.tool)(facts.tool) is not None)
             and (self._allows(facts) if self.outcome == Outcome.ALLOW else self._catches(facts))
         )
 
@@ -147,7 +147,8 @@ class Rule:
 
 
 @lru_cache(maxsize=4_096)
-def _matcher(pattern: str) -> Callable[[str], re.Match[str] | None]:
+def matcher(pattern: str) -> Callable[[str], re.Match[str] | None]:
+    """Return what matches the names of tools that a rule's pattern is for."""
     # As `fnmatchcase` does it, at a third of the cost: every call is held to every rule.
     return re.compile(translate(pattern)).match
 

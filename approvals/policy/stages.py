@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+REMIND_AT = (50, 90)  # per cent of the time to decide
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -52,6 +52,12 @@ def visible(text: str) -> SafeString:
 
 
 @register.filter
+def said(words: str) -> str:
+    """Return a phrase of ours in the reader's language."""
+    return translated(words)
+
+
+@register.filter
 def bold(text: str) -> SafeString:
     """Write a phrase with its values bold; a text that is no phrase is a value.
 

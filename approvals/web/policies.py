@@ -10,7 +10,9 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from approvals import access, budgets, freezes, policy, ruling
+from approvals.administration import marks
 from approvals.models import Person, PolicyVersion, database_now
+from approvals.policy.marking import Mark
 from approvals.web import working_copy
 from approvals.web.accounts import signed_in
 from approvals.web.rule_changes import Changed, changes
@@ -59,13 +61,18 @@ def _in_force(person: Person, rules: Sequence[policy.Rule]) -> dict[str, object]
     """Return the rules with what they did of late, and who may change them."""
     calls = counted(person)
     spent: Mapping[str, Sequence[budgets.Spent]] = {}
+    odd: Mapping[int, Sequence[Mark]] = {}
     if access.sees_all_agents(person):
-        spent = budgets.spent(rules)
+        # Both tell of agents and groups everywhere.
+        spent, odd = budgets.spent(rules), marks.of(rules)
     shown = lines(person, rules, calls=calls, spent=spent)
     may_edit = bool(access.may_administer(person))
     working = working_copy.of(person) if may_edit else None
     return {
-        "lines": [replace(line, edit=_edit(line, working)) for line in shown] if working else shown,
+        "lines": [
+            replace(line, marks=odd.get(line.rule.position, ()), edit=_edit(line, working))
+            for line in shown
+        ],
         "is_part_counted": calls.is_part,
         "most_counted": MOST_COUNTED,
         "sees_all": access.sees_all_agents(person),
@@ -74,9 +81,9 @@ def _in_force(person: Person, rules: Sequence[policy.Rule]) -> dict[str, object]
     }
 
 
-def _edit(line: Line, working: Working) -> str:
+def _edit(line: Line, working: Working | None) -> str:
     """Return where a rule can be edited: at its place in the draft, unless it is gone there."""
-    names = working.names
+    names = working.names if working else []
     if line.is_last or line.rule.name not in names:
         return ""
     return reverse("policy_rule", args=[names.index(line.rule.name) + 1])

@@ -1,6 +1,6 @@
 """An administrator's draft at `/policies/draft/`: what it changes, and how it comes into force."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,12 +11,13 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from approvals import access, policy, ruling, wording
-from approvals.administration import drafts
+from approvals.administration import backtests, drafts, marks
 from approvals.administration import policy as policies
 from approvals.errors import ApprovalsError, InvalidInput
 from approvals.models import Person, PolicyVersion, Proposal, database_now
+from approvals.policy.marking import Mark
 from approvals.translating import translated
-from approvals.web import refusing, rule_changes, rule_preview, working_copy
+from approvals.web import refusing, rule_changes, rule_preview, tries, working_copy
 from approvals.web.accounts import signed_in
 from approvals.web.argument_units import Tools
 from approvals.web.rule_lines import Line
@@ -49,6 +50,9 @@ def _done(request: HttpRequest, person: Person, do: str) -> HttpResponse:
         drafts.discard(person)
         messages.success(request, gettext("Discarded. The rules in force are as they were."))
         return HttpResponseRedirect(reverse("policies"))
+    if do == "try":
+        backtests.begin(person, {"rules": working_copy.of(person).items})
+        return HttpResponseRedirect(reverse("policy_draft") + "#try")
     if do == "rebase":
         conflicts = drafts.rebase(person)
         return _page(request, person, more={"conflicts": _conflicts(conflicts)})
@@ -93,13 +97,15 @@ def _page(
     working, now = working_copy.of(person), ruling.in_force()
     rules, problems = _read(working)
     changes = rule_changes.changes(person, now.rules, rules) if rules else []
+    new = {each.after.rule.position for each in changes if each.after}
     context = {
         "now": database_now(),
+        "try": _tried(person, working) if rules else None,
         "working": working,
         "in_force": now,
         "is_begun": working.revision != working_copy.NO_DRAFT,
         "is_overtaken": working.based_on != now.version,
-        "rows": _rows(working, {each.after.rule.position for each in changes if each.after}),
+        "rows": _rows(working, new, marks.of(rules) if rules else {}),
         "problems": problems,
         "changes": changes,
         "reason": request.POST.get("reason", "")[:1_000],
@@ -107,6 +113,12 @@ def _page(
         **(more or {}),
     }
     return render(request, "approvals/policy_draft.html", context, status=status)
+
+
+def _tried(person: Person, working: Working) -> tries.Shown | None:
+    """Return the newest try of the very rules of the draft."""
+    found = backtests.latest_for(person, {"rules": working.items})
+    return tries.Shown(found, person) if found else None
 
 
 @dataclass(frozen=True)
@@ -124,13 +136,14 @@ class Row:
         return wording.clean(self.name, 100)
 
 
-def _rows(working: Working, new: Container[int]) -> list[Row]:
-    """Return the rules of a draft, with those at some positions as new ones."""
+def _rows(working: Working, new: Container[int], odd: Mapping[int, Sequence[Mark]]) -> list[Row]:
+    """Return the rules of a draft, with those at some positions as new or odd ones."""
     tools = Tools()
-    rows = [
-        Row(at, str(item.get("name", "")), rule_preview.line_of(item, tools, at), at in new)
-        for at, item in enumerate(working.items, 1)
-    ]
+    rows = []
+    for at, item in enumerate(working.items, 1):
+        line = rule_preview.line_of(item, tools, at)
+        line = replace(line, marks=odd.get(at, ())) if line else None
+        rows.append(Row(at, str(item.get("name", "")), line, at in new))
     last = replace(policy.LAST_RULE, position=len(rows) + 1)
     return [*rows, Row(last.position, last.name, Line(last, is_last=True), is_new=False)]
 

@@ -111,6 +111,7 @@ def _parts(person: Person, groups: Mapping[int, Collection[str]]) -> dict[str, _
         "mine": _Part(theirs & _waits_for(person, groups), theirs),
         "all": _Part(Q(), Q()),
         "signed": _Part(_is_signed_by(person)),
+        **({"stuck": _Part(Q(is_out_of_reach=True))} if access.may_administer(person) else {}),
     }
 
 
@@ -118,6 +119,7 @@ _VIEWS: dict[str, Promise] = {
     "mine": gettext_lazy("For you"),
     "all": gettext_lazy("Everyone"),
     "signed": gettext_lazy("Signed by you"),
+    "stuck": gettext_lazy("Out of reach"),  # of administrators, who can put people into groups
 }
 
 
@@ -229,6 +231,7 @@ class _View:
     unknown_count: int
     tabs: list[Tab]
     weighed: Weighed
+    stuck: int  # calls that too few are left to approve; 0 for whom that is nothing to mend
 
     @property
     def count(self) -> int:
@@ -253,13 +256,13 @@ def _view(request: HttpRequest, person: Person) -> _View:
     groups = access.groups_of(person)
     # Who approves nothing has nothing "for you": an auditor begins with everything.
     usual = "mine" if groups else "all"
+    parts = _parts(person, groups)
     key = request.GET.get("show", usual)
-    wanted = Filter.of(request, key if key in _VIEWS else usual)
+    wanted = Filter.of(request, key if key in parts else usual)
     # Every view is a part of everything: its calls are weighed once, and counted by one query.
     seen = wanted.narrow(access.visible_to(person))
     weighed = filters.weigh(wanted.risk, seen.filter(_OPEN))
     seen = seen.filter(weighed.condition)
-    parts = _parts(person, groups)
     conditions = {key: part.condition for key, part in parts.items()}
     counts = seen.filter(_OPEN).aggregate(
         **{key: Count("pk", filter=condition) for key, condition in conditions.items()},
@@ -270,8 +273,10 @@ def _view(request: HttpRequest, person: Person) -> _View:
     tabs = [
         Tab(str(label), wanted.showing(key).query(), counts[key], key == wanted.show)
         for key, label in _VIEWS.items()
+        if key in parts and (key != "stuck" or counts[key] or key == wanted.show)
     ]
-    return _View(wanted, seen, parts[wanted.show], counts["unknown"], tabs, weighed)
+    part, stuck = parts[wanted.show], counts.get("stuck", 0)
+    return _View(wanted, seen, part, counts["unknown"], tabs, weighed, stuck)
 
 
 def _common(person: Person, view: _View, now: datetime) -> dict[str, object]:
@@ -288,6 +293,8 @@ def _common(person: Person, view: _View, now: datetime) -> dict[str, object]:
         "tabs": view.tabs,
         "count": view.count + (0 if view.filter.is_on else open_proposals.count_for(person)),
         "proposals": [] if view.filter.is_on else open_proposals.visible_to(person),
+        "stuck_query": view.filter.showing("stuck").query(),
+        "stuck": 0 if view.filter.show == "stuck" else view.stuck,
         "is_part": view.weighed.is_part,
         "most_weighed": filters.MOST_WEIGHED,
         "lately": decisions.order_by("-pk")[:_MOST_DECISIONS],

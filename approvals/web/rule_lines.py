@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from approvals import access, budgets, policy, wording
 from approvals.models import Person, database_now
 from approvals.policy import clauses, telling
+from approvals.policy.marking import Mark
 from approvals.translating import translated
 from approvals.web.argument_units import Tools
 
@@ -50,6 +51,7 @@ class Line:
     is_hidden: bool = False  # of a domain that is not the reader's to see
     calls: int | None = None
     spent: Sequence[budgets.Spent] = ()
+    marks: Sequence[Mark] = ()  # what is odd about it
     edit: str = ""  # the address of its form; empty where the reader may not, or it has none
     tools: Tools = field(default_factory=Tools)
 

@@ -11,10 +11,11 @@ from typing import Any
 from django.core import signing
 
 from approvals.errors import LookAgain, StaleBinding
-from approvals.models import Person, ToolCall
+from approvals.models import AuditEvent, Person, ToolCall
 from approvals.phrases import phrase
 
 SOONEST = timedelta(milliseconds=500)
+_ONLY_TOLD = ("call.reminded", "call.escalated", "call.out_of_reach", "call.within_reach")
 _SALT = "approvals.web.stamps"
 
 
@@ -45,12 +46,27 @@ def check(text: str, call: ToolCall, person: Person, now: datetime) -> list[str]
     shown = _shown(call, person)
     if any(stamped[key] != shown[key] for key in ("call", "person")):
         raise LookAgain(call_id=call.pk)
-    if call.status == ToolCall.Status.PENDING and stamped["version"] != shown["version"]:
+    if call.status == ToolCall.Status.PENDING and not is_same(call, stamped["version"]):
         raise StaleBinding(phrase("This call has changed since you opened it. Read it again."))
     if now.timestamp() - stamped["at"] < SOONEST.total_seconds():
         raise LookAgain(call_id=call.pk)
     asked: list[str] = stamped["ticks"]
     return asked
+
+
+def is_same(call: ToolCall, version: int) -> bool:
+    """Tell whether nothing that a decision is about has changed since a version of a call.
+
+    Each version has its one event. Those that only tell people something (half of the time is over,
+    another group may sign too) must not take a form from somebody who is deciding; whatever else
+    happened, or was written without an event, does.
+    """
+    since = AuditEvent.objects.filter(
+        stream=f"call:{call.pk}", seq__gt=version, seq__lte=call.version, code__in=_ONLY_TOLD
+    )
+    return version == call.version or (
+        0 < version < call.version and since.count() == call.version - version
+    )
 
 
 def _shown(call: ToolCall, person: Person) -> dict[str, object]:

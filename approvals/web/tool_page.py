@@ -136,14 +136,14 @@ def _definitions(tool: Tool) -> tuple[Definition, Definition]:
 def _rules(tool: Tool) -> list[Ruled]:
     """Return by which rules calls of the tool may be judged now, for the agents that reach it."""
     names = Agent.objects.filter(domains=tool.upstream.domain_id).values_list("name", flat=True)
-    in_force = ruling.in_force().rules
+    in_force = ruling.in_force()
     found: dict[int, Ruled] = {}
     for name in names.order_by("name")[:_MOST_AGENTS]:
         facts = policy.Facts(
             domain=tool.upstream.domain.name, tool=tool.exposed_name, effect=tool.effect, agent=name
         )
         # More than one where conditions tell calls apart.
-        for rule in policy.candidates(facts, in_force):
+        for rule in in_force.candidates(facts):
             ruled = Ruled(rule.position, translated(policy.to_sentence(rule)), [])
             found.setdefault(rule.position, ruled).agents.append(name)
     return [found[position] for position in sorted(found)]

@@ -21,6 +21,8 @@ _WORDS: dict[str, Promise] = {
     "call.reject_signed": gettext_lazy("rejected it"),
     "call.reminded": gettext_lazy("%(percent)s %% of the time to decide was over"),
     "call.escalated": gettext_lazy("%(group)s may sign too from here on"),
+    "call.out_of_reach": gettext_lazy("Not enough people are left to approve it"),
+    "call.within_reach": gettext_lazy("There are enough people to approve it again"),
     "call.approved": gettext_lazy("Approved: every signature is there"),
     "call.claimed": gettext_lazy("A worker took it; nothing is sent yet"),
     "call.dispatched": gettext_lazy("Sent to %(upstream)s, once"),

@@ -20,6 +20,7 @@ from approvals.web import (
     rule_editor,
     theme,
     tools,
+    tries,
 )
 
 urlpatterns = [
@@ -51,6 +52,8 @@ urlpatterns = [
     path("policies/draft/rules/preview/", rule_editor.preview, name="policy_rule_preview"),
     path("policies/draft/rules/<int:position>/", rule_editor.edit, name="policy_rule"),
     path("policies/proposals/<int:proposal_id>/", proposals.page, name="proposal"),
+    path("policies/tries/<int:try_id>/", tries.page, name="policy_try"),
+    path("policies/tries/<int:try_id>/state/", tries.state, name="policy_try_state"),
     path("agents/", agents.page, name="agents"),
     path("agents/-/new/", agents.new, name="agent_new"),  # no agent's name begins with a hyphen
     path("agents/-/stop/", agents.stop, name="agents_stop"),

@@ -7,20 +7,23 @@ has not withdrawn its call, and one that asks the same again joins it.
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import Error as DatabaseTrouble  # whatever a database's driver may raise
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from approvals import canonical, events, lifecycle, observations, submission
 from approvals.errors import InvalidInput, NotFound, RateLimited
 from approvals.models import ToolCall
 from approvals.submission import Request, Submitted
-from mcp_bridge.agents import results, task_view
+from mcp_bridge.agents import asking, results, task_view
 from mcp_bridge.agents.parts import Ask, Context, Parts, now
 from mcp_bridge.agents.requests import key_of, withdraw
 from mcp_bridge.agents.results import Result
+from mcp_bridge.agents.waiting import read_call
 from mcp_bridge.threads import in_background, in_database
 
 _KEY, _SUPERSEDES, _ACTS_FOR = (
@@ -55,7 +58,8 @@ async def hold(parts: Parts, ask: Ask) -> Result:
         else:
             _prepare_release(parts, ask)
         if follows_tasks(ctx) and call.status not in lifecycle.ANSWERED:
-            return task_view.created(call, now())
+            # Of one that stood already, who signed has to be read as well.
+            return task_view.created(await _whole(submitted), now())
         # More open requests than calls it may have: those that are too many get tickets at once.
         is_crowded = parts.requests.count(agent.name) > 2 * settings.PENDING_PER_AGENT
         patience = 0 if is_crowded else agent.grace_seconds
@@ -67,8 +71,8 @@ async def follow(
 ) -> Result:
     """Wait until a call is answered or patience is over, and return how it stands."""
 
-    async def tick(waited: float) -> None:
-        message = f"Waiting for a person to decide ({waited:.0f} s)."
+    async def tick(call: ToolCall, waited: float) -> None:
+        message = f"{await _how_far(call)} ({waited:.0f} s)."
         await ctx.session.report_progress(round(waited, 3), None, message)
 
     try:
@@ -79,6 +83,15 @@ async def follow(
         in_background(observations.agent_left, call_id)
         raise
     return await delivered(call, joined=joined)
+
+
+async def _how_far(call: ToolCall) -> str:
+    if not asking.is_more_than_one(call):
+        return "Waiting for a person to decide"
+    # Nobody is woken for a signature that ends nothing, so the row may be older than that.
+    with suppress(DatabaseTrouble):
+        call = await in_database(read_call, call.pk)
+    return f"Waiting for people to decide: {asking.in_words(call)}"
 
 
 def _wants_progress(ctx: Context) -> bool:
@@ -125,6 +138,11 @@ async def _submit(request: Request) -> Submitted:
     except asyncio.CancelledError:
         submitting.add_done_callback(_left_without_ticket)
         raise
+
+
+async def _whole(submitted: Submitted) -> ToolCall:
+    call = submitted.call
+    return await in_database(read_call, call.pk) if submitted.joined else call
 
 
 def _left_without_ticket(submitting: asyncio.Task[Submitted]) -> None:

@@ -18,6 +18,7 @@ from approvals.canonical import rfc3339
 from approvals.errors import ApprovalsError
 from approvals.lifecycle import ANSWERED
 from approvals.models import ToolCall
+from mcp_bridge.agents import asking
 
 S = ToolCall.Status
 Result = dict[str, Any]
@@ -27,6 +28,9 @@ PROVENANCE = "countersign/provenance"
 _PROTOCOL_META = "io.modelcontextprotocol/"
 
 _SHOWN = 2_000  # characters of an answer that is no tool result
+_OUT_OF_REACH = (
+    " Not enough people are left to approve it: unless somebody joins them, it can only expire."
+)
 _AGAIN_SECONDS = ((300, 5), (3600, 15), (float("inf"), 60))  # age below → ask again after
 
 
@@ -160,9 +164,14 @@ def how_it_stands(call: ToolCall, public_url: str) -> str:
     """Return one or two sentences about a call that is not answered yet."""
     if call.status == S.PENDING:
         why = f" {call.held_because}" if call.held_because else ""
+        is_more = asking.is_more_than_one(call)
+        who, how_far = (
+            ("People have", f": {asking.in_words(call)}") if is_more else ("A person has", "")
+        )
         return (
-            f"HELD: {call.sentence}. Nothing has been done.{why} A person has to approve it at"
-            f" {approval_url(call, public_url)} by {_clock(call.decide_by_at)}."
+            f"HELD: {call.sentence}. Nothing has been done.{why} {who} to approve it at"
+            f" {approval_url(call, public_url)} by {_clock(call.decide_by_at)}{how_far}."
+            f"{_OUT_OF_REACH if call.is_out_of_reach else ''}"
         )
     if call.status == S.DISPATCHED:
         return f"RUNNING: {call.sentence}. It is approved, and its outcome is not known yet."
@@ -182,8 +191,10 @@ def _ticket(call: ToolCall, public_url: str, provenance: Provenance, joined: boo
         "expires_at": rfc3339(call.decide_by_at if call.status == S.PENDING else call.run_by_at),
         "retry_after_seconds": ask_again_seconds(call, provenance.at),
     }
-    if call.held_because and call.status == S.PENDING:
-        facts["reason"] = call.held_because
+    if call.status == S.PENDING:
+        facts["approvals"] = asking.approvals(call)
+        if call.held_because:
+            facts["reason"] = call.held_because
     if joined:
         facts["deduplicated"] = True
     return told(text, facts, provenance, is_error=False)

@@ -10,10 +10,12 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from channels.layers import get_channel_layer
+from django.db.models import prefetch_related_objects
 
 from approvals import events, lifecycle
 from approvals.models import ToolCall
@@ -27,7 +29,7 @@ _RETRY_SECONDS = 1.0
 _FEW = 500  # ids in a query
 _OVERLAP = timedelta(minutes=2)  # for clocks that differ, and for what was committed late
 
-Tick = Callable[[float], Awaitable[None]]
+Tick = Callable[[ToolCall, float], Awaitable[None]]
 Handler = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -52,7 +54,7 @@ class WaitingRoom:
         """Return the call's row: once it is answered, or as it is when patience is over.
 
         Args:
-            tick: called every few seconds with the seconds waited.
+            tick: called every few seconds with the row as it was read, and the seconds waited.
         """
         began = time.monotonic()
         until = began + patience_seconds
@@ -66,7 +68,8 @@ class WaitingRoom:
                 is_over = time.monotonic() >= until or self._is_closing
                 if row.status in lifecycle.ANSWERED or is_over:
                     return row
-                await _news_or_end(news, (began, until), tick)
+                told = None if tick is None else partial(tick, row)
+                await _news_or_end(news, (began, until), told)
         finally:
             self._leave(call_id, news)
 
@@ -127,7 +130,9 @@ class WaitingRoom:
                 news.set()
 
 
-async def _news_or_end(news: asyncio.Event, span: tuple[float, float], tick: Tick | None) -> None:
+async def _news_or_end(
+    news: asyncio.Event, span: tuple[float, float], tick: Callable[[float], Awaitable[None]] | None
+) -> None:
     """Return at news or when the time is over; tick meanwhile."""
     began, until = span
     longest = TICK_SECONDS if tick is not None else math.inf
@@ -143,7 +148,11 @@ async def _news_or_end(news: asyncio.Event, span: tuple[float, float], tick: Tic
 
 def read_call(call_id: UUID) -> ToolCall:
     """Return a call with what an answer names. Synchronous."""
-    return ToolCall.objects.select_related("agent", "domain", "upstream", "tool").get(pk=call_id)
+    related = ToolCall.objects.select_related("agent", "domain", "upstream", "tool")
+    call = related.get(pk=call_id)
+    if call.status == ToolCall.Status.PENDING and call.version > 1:
+        prefetch_related_objects([call], "decisions")  # a first version has none
+    return call
 
 
 def answered_among(call_ids: list[UUID], since: datetime | None = None) -> list[UUID]:

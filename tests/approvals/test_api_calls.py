@@ -1,16 +1,21 @@
 """Reading over REST: calls, one call, the trail; to whom, in which pages, at what price."""
 
 import json
+from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
 
 from approvals import lifecycle
+from approvals.administration import people
 from approvals.api.values import SHORT_RESULT_BYTES
 from approvals.models import AuditEvent, ToolCall
 from approvals.outcomes import Outcome
+from approvals.tasks import sweep
+from tests.support import groups as staffing
 from tests.support import world as worlds
+from tests.support.groups import STAGES, decide
 from tests.support.visiting import queries, visitor
 
 S = ToolCall.Status
@@ -46,6 +51,39 @@ def test_a_call_shows_all_that_an_approval_covers(world, held_call):
     assert [shown["outcome"], shown["failure_kind"], shown["result"]] == [None, None, None]
     (decision,) = shown["decisions"]
     assert (decision["approver"], decision["verdict"]) == ("cy", "approve")
+
+
+def test_a_call_shows_its_stages_whose_turn_it_is_and_the_noes(world, held_call):
+    staff = staffing.hire(world)
+    call = held_call(stages=STAGES, deny_quorum=2, escalate_to="Heads", age=timedelta(minutes=31))
+    sweep()
+    for person, verdict in [(world.bo, "approve"), (staff.gus, "reject"), (world.cy, "approve")]:
+        decide(call, person, verdict)
+    people.deactivate(staff.fay, actor=worlds.ACTOR)
+    people.deactivate(staff.hal, actor=worlds.ACTOR)
+    sweep()
+
+    shown = get(world.bo, f"calls/{call.pk}/").json()
+    (listed,) = get(world.bo, "calls/").json()["results"]
+
+    assert shown["stages"] == [
+        {"group": "Finance", "quorum": 2, "signed": 2},
+        {"group": "Owners", "quorum": 1, "signed": 0},
+    ]
+    assert (shown["stage"], shown["asked_group"], shown["escalated_to"]) == (2, "Owners", "Heads")
+    assert (shown["deny_quorum"], shown["rejections"], shown["reminders"]) == (2, 1, 1)
+    assert shown["is_out_of_reach"] is True
+    assert [(one["approver"], one["stage"]) for one in shown["decisions"]] == [
+        ("bo", 1), ("gus", 1), ("cy", 1),
+    ]  # fmt: skip
+    assert {key: listed[key] for key in shown} == shown
+
+
+def test_a_call_without_stages_has_none_and_any_approver_is_asked(world, held_call):
+    shown = get(world.bo, f"calls/{held_call().pk}/").json()
+
+    assert (shown["stages"], shown["stage"], shown["asked_group"]) == ([], 0, "")
+    assert (shown["deny_quorum"], shown["rejections"], shown["is_out_of_reach"]) == (1, 0, False)
 
 
 def test_a_list_has_the_same_fields_and_one_status(world, held_call):

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from approvals import canonical, lifecycle, submission
-from approvals.administration import catalog, freezes
+from approvals.administration import catalog, freezes, groups
 from approvals.administration import policy as policies
-from approvals.errors import BindingBroken, Conflict, InvalidInput, NotFound
+from approvals.errors import BindingBroken, Conflict, InvalidInput, NotAllowed, NotFound
 from approvals.models import AuditEvent, BudgetUse, Freeze, Revision, ToolCall, database_now
+from tests.support import groups as staffing
 from tests.support import world as worlds
+from tests.support.groups import Staff
 from tests.support.visiting import text_of, visitor
 from tests.support.world import ACTOR, REFUND, World
 
@@ -78,6 +81,16 @@ def test_before_and_after_it_rules_decide_as_ever(
         Freeze.objects.filter(pk=freeze.pk).update(ends_at=database_now())
 
     assert ask().status == S.APPROVED
+
+
+@pytest.mark.parametrize(("moment", "status"), [("begins_at", S.PENDING), ("ends_at", S.APPROVED)])
+def test_the_first_moment_belongs_to_it_and_the_last_does_not(
+    ask: Any, put: Put, monkeypatch: Any, moment: str, status: S
+) -> None:
+    load(ALLOW)
+    monkeypatch.setattr("approvals.freezes.database_now", partial(getattr, put(), moment))
+
+    assert ask().status == status
 
 
 def test_a_freeze_of_another_domain_holds_nothing_here(world: World, ask: Any) -> None:
@@ -153,6 +166,131 @@ def test_a_freeze_that_was_ended_holds_nothing_any_more(ask: Any, put: Put) -> N
     freezes.end(put().pk, actor=ACTOR)
 
     assert ask().status == S.APPROVED
+
+
+# -- the group that a freeze names ---------------------------------------------------------------
+
+
+@pytest.fixture
+def staff(world: World) -> Staff:
+    """Return the people of the groups: Fay and Gus are Owners, Hal is in Heads."""
+    return staffing.hire(world)
+
+
+def test_what_a_freeze_of_a_group_holds_only_that_group_approves(
+    world: World, staff: Staff, ask: Any, put: Put
+) -> None:
+    load(ALLOW)
+    freeze = put(group="Owners")
+    held = ask()
+
+    assert (held.quorum, held.stage, held.asked_group) == (1, 1, "Owners")
+    until = f"{freeze.ends_at:%Y-%m-%d %H:%M} UTC"
+    assert held.held_because == (
+        f"A freeze is on in billing until {until}, and Owners decides: “Quarter end”."
+    )
+    for person in (world.bo, staff.hal):
+        with pytest.raises(NotAllowed, match="Only Owners can decide"):
+            staffing.decide(held, person)
+    assert staffing.decide(held, staff.gus).status == S.APPROVED
+    assert dispatch(held).status == S.DISPATCHED
+
+
+def test_a_freeze_of_a_group_that_began_meanwhile_asks_that_group_at_dispatch(
+    world: World, staff: Staff, ask: Any, put: Put
+) -> None:
+    load(ALLOW)
+    put()
+    signed = ask()
+    staffing.decide(signed, world.bo)
+    Freeze.objects.update(ends_at=database_now())
+    admitted = ask()
+    put(timedelta(0), group="Owners")
+
+    for call in (signed, admitted):
+        with pytest.raises(BindingBroken, match="Owners decides"):
+            dispatch(call)
+
+
+@pytest.mark.parametrize("first_of_them", [True, False])
+def test_of_several_freezes_every_group_that_is_named_is_asked(
+    staff: Staff, ask: Any, put: Put, first_of_them: bool
+) -> None:
+    """The one that ends last tells until when; that it names nobody spares nobody."""
+    load(ALLOW)
+    put(ends=3 * HOUR, reason="Longest")
+    put(group="Owners" if first_of_them else "Heads", reason="One")
+    put(ends=2 * HOUR, group="Heads" if first_of_them else "Owners", reason="Other")
+    put(ends=2 * HOUR, group="Owners", reason="Again")
+    held = ask()
+
+    assert {stage["group"]: stage["quorum"] for stage in held.rule["stages"]} == {
+        "Owners": 1, "Heads": 1,
+    }  # fmt: skip
+    assert held.held_because.startswith("A freeze is on in billing until")
+    assert held.held_because.index("“Longest”") < held.held_because.index("“One”")
+    for person in (
+        (staff.gus, staff.hal) if held.asked_group == "Owners" else (staff.hal, staff.gus)
+    ):
+        held = staffing.decide(held, person)
+    assert held.status == S.APPROVED
+
+
+def test_a_freeze_that_names_nobody_is_no_way_around_one_that_does(
+    world: World, staff: Staff, ask: Any, put: Put
+) -> None:
+    load(ALLOW)
+    named = put(group="Owners")
+    put(ends=2 * HOUR)
+
+    assert ask().asked_group == "Owners"
+    freezes.end(named.pk, actor=ACTOR)
+    assert ask().asked_group == ""
+
+
+def test_going_beyond_a_budget_does_not_spare_the_group_of_a_freeze(
+    staff: Staff, ask: Any, put: Put
+) -> None:
+    budget = {"per": "agent", "window": "day", "limit": 1}
+    load(ALLOW | {"budget": budget}, {"outcome": "hold", "stages": [{"group": "Heads"}]})
+    assert ask().status == S.APPROVED
+    put(group="Owners")
+
+    held = ask()
+
+    assert [stage["group"] for stage in held.rule["stages"]] == ["Heads", "Owners"]
+    why, _, also = held.held_because.partition(" A freeze is on in billing")
+    assert "1 call" in why
+    assert "Owners decides" in also
+
+
+def test_an_argument_left_out_does_not_spare_the_group_of_a_freeze(
+    world: World, staff: Staff, ask: Any, put: Put
+) -> None:
+    load(ALLOW | {"condition": 'args.memo != "x"'})
+    put(group="Owners")
+
+    held = ask()
+
+    assert "could not be judged" in held.held_because
+    assert held.asked_group == "Owners"
+
+
+def test_what_a_rule_holds_is_held_in_a_freeze_as_ever(staff: Staff, ask: Any, put: Put) -> None:
+    load({"name": "two", "outcome": "hold", "stages": [{"group": "Finance", "quorum": 2}]})
+    put(group="Owners")
+
+    held = ask()
+
+    assert (held.asked_group, held.quorum, held.held_because) == ("Finance", 2, "")
+
+
+def test_a_freeze_names_no_group_of_another_domain(world: World, put: Put) -> None:
+    other = catalog.create_domain("deploys", purpose="Runs.", owner=world.dee, actor=ACTOR)
+    groups.create_group(other, "Releasers", owner=None, actor=ACTOR)
+
+    with pytest.raises(InvalidInput, match="no group 'Releasers' in this domain"):
+        put(group="Releasers")
 
 
 # -- the verbs -----------------------------------------------------------------------------------

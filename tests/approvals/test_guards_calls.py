@@ -35,6 +35,7 @@ STARTS_RIGHT = "a tool call starts pending, or approved by an allow rule"
 MOVED = {
     "status", "version", "moved_at", "settled_at", "status_reason", "failure_kind", "result",
     "result_digest", "result_is_cut", "fence", "stage", "asked_group", "escalated_to", "reminders",
+    "is_out_of_reach",
 }  # fmt: skip
 OPERATION = {
     "claimed_by", "lease_until", "claims_failed", "not_before", "needs_attention",

@@ -25,20 +25,28 @@ from hypothesis.stateful import (
 )
 
 from approvals import lifecycle, submission
-from approvals.administration import catalog
+from approvals.administration import catalog, groups
+from approvals.administration import people as staff
+from approvals.audit.verify import Verification
 from approvals.errors import Conflict, InvalidInput, NotAllowed
 from approvals.models import AuditEvent, Decision, Dispatch, ToolCall, database_now
 from approvals.outcomes import Outcome
 from approvals.tasks import sweep
 from tests.support import world as worlds
-from tests.support.call_model import Call
+from tests.support.call_model import GROUPS, Call
 from tests.support.world import ACTOR, REFUND, World
 
 EXAMPLES = int(os.environ.get("COUNTERSIGN_EXAMPLES", "0"))
 LONG, OVER = 3600, -1  # seconds of a lease
 LEASES = st.sampled_from([LONG, LONG, OVER])
 REACHED: set[str] = set()  # states that a call was in, or the stories would tell little
-PEOPLE = st.sampled_from(["ann", "bo", "cy", "eve"])
+SEEN: set[str] = set()  # what else was seen of calls
+PEOPLE = st.sampled_from(["ann", "bo", "cy", "hal", "eve"])
+VERDICTS = st.sampled_from(["approve", "approve", "reject"])
+LEAVERS = ("bo", "cy", "hal")
+STAGES = st.sampled_from([
+    (), (), (("Finance", 1), ("Owners", 1)), (("Finance", 2), ("Owners", 1)), (("Owners", 2),),
+])  # fmt: skip
 OUTCOMES = {
     "succeeded": Outcome.succeeded({"content": []}),
     "failed": Outcome.failed("tool_error", "No.", {"content": [], "isError": True}),
@@ -65,6 +73,11 @@ class Machine(RuleBasedStateMachine):
 
     world: World
     configured: Any  # Django's settings
+    ann: Any
+    bo: Any
+    cy: Any
+    hal: Any
+    eve: Any
 
     claims: Bundle[Any] = Bundle("claims")
 
@@ -73,9 +86,12 @@ class Machine(RuleBasedStateMachine):
         self.savepoint = transaction.savepoint()
         self.models: dict[Any, Call] = {}
         self.held: list[ToolCall] = []
+        self.away: set[str] = set()
         self._submit(1, is_late=False)
 
     def teardown(self) -> None:
+        moves = {key.value: to for key, to in lifecycle.MOVES.items()}
+        assert list(Verification(moves).problems()) == []
         transaction.savepoint_rollback(self.savepoint)
 
     def number(self) -> dict[str, object]:
@@ -86,13 +102,40 @@ class Machine(RuleBasedStateMachine):
     def submit(self, quorum: int, is_late: bool) -> None:
         self._submit(quorum, is_late=is_late)
 
-    def _submit(self, quorum: int, *, is_late: bool) -> ToolCall:
-        age = timedelta(hours=2 if is_late else 0)
-        call = worlds.hold(self.world, arguments=self.number(), quorum=quorum, age=age)
-        return self._keep(call, Call(quorum, is_late))
+    @rule(stages=STAGES, deny_quorum=st.integers(1, 2), escalates_at=st.sampled_from([0, 40, 70]),
+          elapsed=st.sampled_from([0, 45, 60, 95]), told=st.sampled_from([0, 1, 3]),
+          votes=st.lists(VERDICTS, max_size=4),
+          order=st.permutations(["bo", "cy", "hal", "ann"]))  # fmt: skip
+    def ask_groups(self, told: int, votes: list[str], order: list[str], **refined: Any) -> None:
+        """Let whoever may decide do so; chance alone seldom finds whose turn it is."""
+        call = self._submit(2, is_late=False, **refined)
+        model = self.models[call.pk]
+        for _ in range(told):
+            self._attend(call)
+        for verdict in votes:
+            may = [who for who in order if who not in model.votes and model.may_vote(who, verdict)]
+            if may:
+                self._vote(call, may[0], verdict, call.binding)
+
+    def _submit(
+        self, quorum: int, *, is_late: bool, stages: Any = (), deny_quorum: int = 1,
+        escalates_at: int = 0, elapsed: int = 0,
+    ) -> ToolCall:  # fmt: skip
+        age = timedelta(hours=2) if is_late else timedelta(hours=1) * elapsed / 100
+        to: Any = {"escalate_to": "Heads", "escalate_after": escalates_at} if escalates_at else {}
+        call = worlds.hold(
+            self.world, arguments=self.number(), quorum=quorum, age=age, deny_quorum=deny_quorum,
+            stages=[{"group": group, "quorum": number} for group, number in stages],
+            **(to if stages else {}),
+        )  # fmt: skip
+        quorum = sum(number for _, number in stages) or quorum
+        model = Call(quorum, stages, deny_quorum, escalates_at if stages else 0, elapsed)
+        model.is_late = is_late
+        return self._keep(call, model)
 
     def _keep(self, call: ToolCall, model: Call) -> ToolCall:
-        self.models[call.pk] = model
+        model.away = self.away
+        self.models[call.pk] = model.begin()
         self.held.append(call)
         return call
 
@@ -107,13 +150,41 @@ class Machine(RuleBasedStateMachine):
         if not why:
             self._keep(made.call, Call())
 
+    @rule(who=st.sampled_from(LEAVERS))
+    def leave(self, who: str) -> None:
+        if who not in self.away:
+            staff.deactivate(getattr(self, who), actor=ACTOR)
+            self.away.add(who)
+
+    @rule()
+    def come_back(self) -> None:
+        self._come_back()
+
+    def _come_back(self) -> None:
+        for who in sorted(self.away):
+            staff.reactivate(getattr(self, who), actor=ACTOR)
+        self.away.clear()
+
+    @rule(call=ANY_CALL)
+    def attend(self, call: ToolCall) -> None:
+        self._attend(call)
+
+    def _attend(self, call: ToolCall) -> None:
+        why, _ = refused(lambda: lifecycle.attend(call.pk))
+        assert why == self.models[call.pk].attend()
+
+    @rule(call=ANY_CALL)
+    def look_at_reach(self, call: ToolCall) -> None:
+        why, _ = refused(lambda: lifecycle.look_at_reach(call.pk))
+        assert why == self.models[call.pk].look_at_reach()
+
     @rule(call=ANY_CALL, who=PEOPLE, verdict=st.sampled_from(["approve", "approve", "reject"]),
           is_stale=st.sampled_from([False, False, False, True]))  # fmt: skip
     def vote(self, call: ToolCall, who: str, verdict: str, is_stale: bool) -> None:
         self._vote(call, who, verdict, "0" * 64 if is_stale else call.binding)
 
     def _vote(self, call: ToolCall, who: str, verdict: str, binding: str) -> None:
-        person = getattr(self.world, who)
+        person = getattr(self, who)
         why, _ = refused(lambda: lifecycle.decide(
             call.pk, decider=person, verdict=verdict, binding=binding, reason="x"
         ))  # fmt: skip
@@ -144,6 +215,7 @@ class Machine(RuleBasedStateMachine):
     @rule(to=st.sampled_from(["rejected", "expired"]))
     def end_undecided_or_refused(self, to: str) -> None:
         """End a call of its own; chance alone leaves these two out of all of the fixed stories."""
+        self._come_back()
         call = self._submit(1, is_late=to == "expired")
         if to == "rejected":
             self._vote(call, "bo", "reject", call.binding)
@@ -155,6 +227,7 @@ class Machine(RuleBasedStateMachine):
           to=st.sampled_from(["claimed", "dispatched", *OUTCOMES]))  # fmt: skip
     def come_far(self, quorum: int, lease: int, answer: int, to: str) -> Any:
         """Make a call that is claimed, sent or lost; chance alone hardly ever brings one there."""
+        self._come_back()
         call = self._submit(quorum, is_late=False)
         for who in ("bo", "cy")[:quorum]:
             self._vote(call, who, "approve", call.binding)
@@ -235,7 +308,7 @@ class Machine(RuleBasedStateMachine):
     def settle(self, call: ToolCall, who: str, outcome: str, is_early: bool) -> None:
         self.configured.SETTLE_QUARANTINE_SECONDS = LONG if is_early else 0
         why, _ = refused(lambda: lifecycle.settle(
-            call.pk, person=getattr(self.world, who), outcome=outcome, evidence="x"
+            call.pk, person=getattr(self, who), outcome=outcome, evidence="x"
         ))  # fmt: skip
         assert why == self.models[call.pk].settle(who, outcome, is_early=is_early)
 
@@ -252,15 +325,29 @@ class Machine(RuleBasedStateMachine):
         sent = Counter(Dispatch.objects.values_list("call", flat=True))
         told = Counter(AuditEvent.objects.values_list("stream", flat=True))
         votes: dict[Any, dict[str, str]] = defaultdict(dict)
-        for pk, who, verdict in Decision.objects.values_list(
-            "call", "approver__username", "verdict"
+        turns: dict[Any, dict[str, int]] = defaultdict(dict)
+        for pk, who, verdict, stage in Decision.objects.values_list(
+            "call", "approver__username", "verdict", "stage"
         ):
             votes[pk][who] = verdict
+            if verdict == "approve":
+                turns[pk][who] = stage
         for call in calls:
             model = self.models[call.pk]
             REACHED.add(call.status)
+            SEEN.update(_seen(call, model))
+            assert (call.stage, call.asked_group) == (model.turn, model.asked)
             assert model == Call(
                 quorum=call.quorum,
+                stages=model.stages,
+                deny_quorum=call.rule.get("deny_quorum", 1),
+                escalates_at=model.escalates_at,
+                elapsed=model.elapsed,
+                reminders=call.reminders,
+                is_escalated=call.escalated_to == "Heads",
+                is_stuck=call.is_out_of_reach,
+                away=model.away,
+                turns=turns[call.pk],
                 is_late=call.run_by_at <= now,
                 state=call.status,
                 version=call.version,
@@ -274,9 +361,36 @@ class Machine(RuleBasedStateMachine):
         assert len(calls) == len(self.models)
 
 
+def _seen(call: ToolCall, model: Call) -> set[str]:
+    """Return what is worth seeing of a call, beside its state."""
+    noes = list(model.votes.values()).count("reject")
+    found = {
+        "reminded twice": call.reminders == 2,
+        "escalated": bool(call.escalated_to),
+        "signed by whom it escalated to": "hal" in model.turns and model.is_escalated,
+        "second stage": call.stage == 2 and call.status == "pending",
+        "approved in two stages": call.status == "approved" and len(model.stages) == 2,
+        "a no that ended nothing": bool(noes) and call.status == "pending",
+        "approved against a no": bool(noes) and call.status == "approved",
+        "rejected by two": noes == 2 and call.status == "rejected",
+        "out of reach": call.is_out_of_reach and call.status == "pending",
+    }
+    return {name for name, is_so in found.items() if is_so}
+
+
+_WORTH_SEEING = 9
+
+
 def test_every_call_is_always_where_a_small_model_of_it_is(world: World, settings: Any) -> None:
     catalog.add_approvers(world.billing, [world.ann], actor=ACTOR)
+    hal = worlds.person("hal", role="approver")
     Machine.world, Machine.configured = world, settings
+    Machine.ann, Machine.bo, Machine.cy, Machine.hal, Machine.eve = (
+        world.ann, world.bo, world.cy, hal, world.eve,
+    )  # fmt: skip
+    for name, members in GROUPS.items():
+        members_of = [getattr(Machine, who) for who in members]
+        groups.create_group(world.billing, name, owner=None, people=members_of, actor=ACTOR)
     # To make a story short takes minutes; whoever looks for the reason asks for examples.
     phases = tuple(Phase) if EXAMPLES else (Phase.generate,)
     run_state_machine_as_test(
@@ -292,3 +406,4 @@ def test_every_call_is_always_where_a_small_model_of_it_is(world: World, setting
         ),
     )
     assert set(ToolCall.Status) == REACHED
+    assert len(SEEN) == _WORTH_SEEING, SEEN

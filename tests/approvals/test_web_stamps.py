@@ -6,7 +6,9 @@ import pytest
 
 from approvals import lifecycle
 from approvals.models import Decision, ToolCall, database_now
+from approvals.tasks import sweep
 from approvals.web import stamps
+from tests.support import groups as staffing
 from tests.support.visiting import attempts, form_of, page_of, text_of, visitor
 
 S = ToolCall.Status
@@ -204,3 +206,74 @@ def test_a_second_vote_from_a_second_tab_says_that_the_first_one_counts(world, h
     assert [answer.status_code for answer in answers] == [302, 409]
     assert "You have already decided on this call." in text_of(answers[1])
     assert Decision.objects.count() == 1
+
+
+# -- news that is about no decision ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verdict", ["approve", "reject"])
+def test_a_form_from_before_people_were_reminded_or_others_asked_still_decides(
+    world, held_call, verdict
+):
+    staffing.hire(world)
+    hour = timedelta(minutes=55)
+    call = held_call(stages=[{"group": "Finance"}], escalate_to="Heads", age=hour)
+    stamp = shown_ago(call, world.bo, seconds=5)
+    for _ in range(4):
+        sweep()
+    call.refresh_from_db()
+    assert (call.version, call.reminders, call.escalated_to) == (4, 2, "Heads")
+
+    post(world.bo, call, form_of(call, world.bo, verdict, reason="No.", stamp=stamp))
+
+    assert status_of(call) == (S.APPROVED if verdict == "approve" else S.REJECTED)
+
+
+def test_a_form_from_before_somebody_signed_is_refused_however_often_people_were_reminded(
+    world, held_call
+):
+    call = held_call(quorum=2, age=timedelta(minutes=31))
+    stamp = shown_ago(call, world.bo, seconds=5)
+    sweep()
+    lifecycle.decide(call.pk, decider=world.cy, verdict="approve", binding=call.binding)
+
+    response = post(world.bo, call, form_of(call, world.bo, stamp=stamp))
+
+    assert response.status_code == 409
+    assert "This call has changed since you opened it." in text_of(response)
+    assert status_of(call) == S.PENDING
+
+
+def test_a_version_without_an_event_of_its_own_is_a_change(world, held_call):
+    """Whoever wrote it: fewer reminders than versions mean that something else happened."""
+    call = held_call(age=timedelta(minutes=31))
+    stamp = shown_ago(call, world.bo, seconds=5)
+    sweep()
+    ToolCall.objects.filter(pk=call.pk).update(version=3)
+
+    response = post(world.bo, call, form_of(call, world.bo, stamp=stamp))
+
+    assert (response.status_code, status_of(call)) == (409, S.PENDING)
+
+
+def test_a_version_that_is_not_there_yet_is_none_that_was_shown(held_call):
+    call = held_call()
+
+    assert [stamps.is_same(call, version) for version in (-1, 0, 1, 2)] == [
+        False, False, True, False,
+    ]  # fmt: skip
+
+
+def test_parts_of_the_page_keep_the_forms_until_somebody_signs(world, held_call):
+    call = held_call(quorum=2, age=timedelta(minutes=31))
+    client = visitor(world.bo)
+    sweep()
+
+    reminded = client.get(page_of(call, "parts/?seen=1")).content.decode()
+    lifecycle.decide(call.pk, decider=world.cy, verdict="approve", binding=call.binding)
+    signed = client.get(page_of(call, "parts/?seen=2")).content.decode()
+
+    assert "data-same" in reminded
+    assert "Half of the time is over" in reminded
+    assert "data-same" not in signed
+    assert "This call has changed. Read it again." in signed

@@ -129,6 +129,22 @@ def test_a_form_stays_with_what_is_typed_when_nothing_changed(site, world, held_
     expect(page.get_by_label("Reason")).to_have_value("Because")
 
 
+def test_a_form_stays_with_what_is_typed_when_people_are_reminded(site, world, held_call, live):
+    call = held_call(quorum=2, age=timedelta(minutes=31))
+    page = live(world.bo, f"/calls/{call.pk}/")
+    page.locator(".tile", has_text="Reject").click()
+    page.get_by_label("Reason").fill("Because")
+
+    lifecycle.attend(call.pk)
+
+    expect(page.locator("#panel")).to_contain_text("Half of the time is over", timeout=WITHIN)
+    expect(page.get_by_label("Reason")).to_be_focused()
+    page.keyboard.type(" I say so")
+    page.get_by_role("button", name="Reject and tell the agent").click()
+    expect(page.locator("#state")).to_contain_text("Rejected", timeout=WITHIN)
+    assert call.decisions.get().reason == "Because I say so"
+
+
 def test_the_page_of_a_call_follows_it_to_its_end(site, world, held_call, live):
     call = held_call()
     page = live(world.ann, f"/calls/{call.pk}/")

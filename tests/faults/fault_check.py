@@ -31,7 +31,8 @@ UNSENT_ENDS = {"rejected", "expired", "cancelled", "void"}
 SETTLED = {"succeeded", "failed", *UNSENT_ENDS}
 BEGINNINGS = {"call.held": "pending", "call.admitted": "approved"}
 SIGNED = {"call.approve_signed": "approve", "call.reject_signed": "reject"}
-TOLD = {"call.reminded", "call.escalated"}  # to people who are asked; the call stays where it is
+# Told to people who are asked; the call stays where it is.
+TOLD = {"call.reminded", "call.escalated", "call.out_of_reach", "call.within_reach"}
 # What the ledger did instead of answering as it should, after which nobody can tell.
 UNCLEAR = {
     "drop", "slow", "lost", "reset", "garbage", "input_required", "redirect", "unauthorized",

@@ -66,10 +66,16 @@ GUARDS: dict[str, Guard] = {
             _NO_WRITE_LOCK,
             Edit(
                 _LIFECYCLE + "deciding.py",
-                "    call = _count_decision(call, decision)\n",
+                "    call = _count_decision(call, decision)\n    return _ended(call, decision) or",
                 "    approvals = call.decisions.filter(\n"
                 '        verdict="approve", binding=call.binding).count()\n'
-                "    call = _count_decision(call, decision)\n",
+                "    call = _count_decision(call, decision)\n"
+                "    return _ended(call, decision, approvals) or",
+            ),
+            Edit(
+                _LIFECYCLE + "deciding.py",
+                "def _ended(call: ToolCall, decision: Decision) -> ToolCall | None:",
+                "def _ended(call, decision, approvals):",
             ),
             Edit(
                 _LIFECYCLE + "deciding.py",
@@ -283,12 +289,12 @@ GUARDS: dict[str, Guard] = {
         (Edit(_LIFECYCLE + "releasing.py", _BOTH_LOOKS, "bindings.difference(call, seen)"),),
     ),
     "form-of-this-version": Guard(
-        "A form decides on the version it was shown with.",
+        "A form decides on what it showed: nobody has signed since.",
         (
             Edit(
                 "approvals/web/stamps.py",
-                'stamped["version"] != shown["version"]',
-                'stamped["version"] > shown["version"]',
+                'not is_same(call, stamped["version"])',
+                'stamped["version"] > call.version',
             ),
         ),
     ),

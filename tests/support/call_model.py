@@ -5,9 +5,13 @@ Imports nothing of the project. A verb returns "" where the call allows it, else
 """
 
 from dataclasses import dataclass, field
+from itertools import permutations
 
 UNSENT = ("pending", "approved", "claimed")
 APPROVERS = ("ann", "bo", "cy")  # Ann owns the agent, and it acts for her
+GROUPS = {"Finance": ("bo", "cy"), "Owners": ("cy", "ann", "hal"), "Heads": ("hal",)}
+ALL = {*APPROVERS, "hal"}  # Hal is an approver of the domain, as he is in two of its groups
+REMIND_AT = (50, 90)  # per cent
 
 
 @dataclass
@@ -15,6 +19,15 @@ class Call:
     """One call as it should be."""
 
     quorum: int = 1
+    stages: tuple[tuple[str, int], ...] = ()  # group and how many, in order; none: anybody
+    deny_quorum: int = 1
+    escalates_at: int = 0  # per cent of the time after which Heads may sign too; 0: never
+    elapsed: int = 0  # per cent of the time to decide that is over
+    reminders: int = 0
+    is_escalated: bool = False
+    is_stuck: bool = False  # too few are left to approve it, as was told last
+    away: set[str] = field(default_factory=set)  # whose accounts are deactivated
+    turns: dict[str, int] = field(default_factory=dict)  # in which stage who approved
     is_late: bool = False  # both deadlines have passed
     state: str = "pending"
     version: int = 1  # one more with each thing that happens to it, as the trail has one event more
@@ -32,7 +45,7 @@ class Call:
 
     def vote(self, who: str, verdict: str, *, is_stale: bool) -> str:
         """One person approves or rejects; those the agent belongs to may not approve."""
-        if who not in APPROVERS or (verdict == "approve" and who == "ann"):
+        if not self.may_vote(who, verdict):
             return "forbidden"
         if self.state == "pending" and self.is_late:
             self.move("expired")
@@ -40,12 +53,82 @@ class Call:
         if self.state != "pending" or is_stale or who in self.votes:
             return "conflict"
         self.votes[who] = verdict
+        if verdict == "approve":
+            self.turns[who] = self.turn
         self.version += 1
-        if verdict == "reject":
+        if self._count("reject") >= self.deny_quorum:
             return self.move("rejected")
-        if len(self.votes) >= self.quorum:
+        if self._count("approve") >= self.quorum:
             return self.move("approved")
+        self.look_at_reach()
         return ""
+
+    @property
+    def turn(self) -> int:
+        """The stage whose turn it is, from 1; 0 where there is none."""
+        for number, (_, needed) in enumerate(self.stages, 1):
+            if list(self.turns.values()).count(number) < needed:
+                return number
+        return len(self.stages)
+
+    @property
+    def asked(self) -> str:
+        """The group whose turn it is."""
+        return self.stages[self.turn - 1][0] if self.stages else ""
+
+    def begin(self) -> "Call":
+        """Hold it: it may be that there are too few people from the beginning."""
+        self.is_stuck = not self._can_be_approved()
+        return self
+
+    def look_at_reach(self) -> str:
+        """Tell once that too few are left, and once that there are enough again."""
+        if self.state != "pending" or self.is_stuck != self._can_be_approved():
+            return "conflict"
+        self.is_stuck = not self.is_stuck
+        self.version += 1
+        return ""
+
+    def attend(self) -> str:
+        """Let the clock tell one thing that is due: another group first, then reminders."""
+        if self.state != "pending" or self.is_late:
+            return "conflict"
+        if self.escalates_at and not self.is_escalated and self.elapsed >= self.escalates_at:
+            self.is_escalated = True
+        elif self.elapsed >= (*REMIND_AT, 101)[self.reminders]:
+            self.reminders += 1
+        else:
+            return "conflict"
+        self.version += 1
+        return ""
+
+    def may_vote(self, who: str, verdict: str) -> bool:
+        """Tell whether somebody is asked for this verdict, whatever state it is in."""
+        if who not in ALL - self.away or (verdict == "approve" and who == "ann"):
+            return False
+        asked = [group for group, _ in self.stages]
+        turn = [self.asked] if verdict == "approve" else asked
+        turn = [*turn, "Heads"] if self.is_escalated else turn
+        return not asked or any(who in GROUPS[group] for group in turn)
+
+    def _count(self, verdict: str) -> int:
+        return list(self.votes.values()).count(verdict)
+
+    def _can_be_approved(self) -> bool:
+        """Try every way to fill what is open: there are few people."""
+        left = ALL - {"ann"} - self.away - self.votes.keys()
+        if not self.stages:
+            return len(left) >= self.quorum - self._count("approve")
+        places = [
+            group
+            for number, (group, needed) in enumerate(self.stages, 1)
+            for _ in range(needed - list(self.turns.values()).count(number))
+        ]
+        return any(
+            all(who in GROUPS[group] or (self.escalates_at and who == "hal")
+                for who, group in zip(order, places, strict=True))
+            for order in permutations(left, len(places))
+        )  # fmt: skip
 
     def end_unsent(self, to: str) -> str:
         """Cancel or void it, which is possible until it is sent."""
@@ -100,7 +183,7 @@ class Call:
 
     def settle(self, who: str, outcome: str, *, is_early: bool) -> str:
         """Let a person say what became of it."""
-        if who not in APPROVERS:
+        if who not in ALL - self.away:
             return "forbidden"
         if self.state != "unknown" or is_early:
             return "conflict"
@@ -108,9 +191,11 @@ class Call:
 
     def sweep(self) -> None:
         """Do what the clock asks for, whatever that is."""
+        self.attend()
         for verb in (self.expire, self.lapse, self.lose):
             if not verb():
-                return
+                break
+        self.look_at_reach()
 
     def _park(self) -> str:
         self.is_parked = True

@@ -89,6 +89,7 @@ BEGIN
         OR NEW.asked_group IS DISTINCT FROM OLD.asked_group
         OR NEW.escalated_to IS DISTINCT FROM OLD.escalated_to
         OR NEW.reminders IS DISTINCT FROM OLD.reminders
+        OR NEW.is_out_of_reach IS DISTINCT FROM OLD.is_out_of_reach
     ) THEN
         RAISE EXCEPTION 'guard: a change of state steps the version' USING ERRCODE = 'check_violation';
     END IF;

@@ -100,6 +100,7 @@ BEGIN
         OR NEW.asked_group IS NOT OLD.asked_group
         OR NEW.escalated_to IS NOT OLD.escalated_to
         OR NEW.reminders IS NOT OLD.reminders
+        OR NEW.is_out_of_reach IS NOT OLD.is_out_of_reach
     );
     -- A BLOB reads like its text in an arrow, but equals none of the states below.
     SELECT RAISE(ABORT, 'guard: a state is text')

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from approvals.administration import conditions, policy, proposals
+from approvals.administration import conditions, marks, policy, proposals
 from approvals.administration.writing import COMMAND
 from approvals.management import base
 from approvals.models import Proposal
@@ -30,8 +30,12 @@ class Command(base.Command):
             self.stdout.write(proposals.in_words(found))
         else:
             self.stdout.write(f"Policy {found} is in force: {found.rules.count()} rules.")
-        for trial in conditions.trials(load(document)):
+        rules = load(document)
+        trials = conditions.trials(rules)
+        for trial in trials:
             if trial.tools:
                 self.stdout.write(trial.in_words())
             else:
                 self.warn(trial.in_words())
+        for words in marks.in_words(rules, trials):
+            self.warn(words)

@@ -43,8 +43,12 @@
     if (part.dataset.title) document.title = part.dataset.title;
     if (part.id === "lately" && old.matches(":hover, :focus-within")) return;
     const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    // Forms that are still good stay as they are, with what was typed and ticked in them.
+    const forms = $("#decide", old);
+    if (forms) $("#decide[data-same]", part)?.replaceWith(forms);
     old.replaceWith(part);
-    if (focused) keepFocus(part, focused);
+    if (part.contains(focused)) focused.focus({ preventScroll: true });
+    else if (focused) keepFocus(part, focused);
     watchRings(part);
     announce("replaced", { part, old });
   }
