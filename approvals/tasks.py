@@ -12,7 +12,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from kombu.exceptions import OperationalError as BrokerError
 
 from approvals import events, lifecycle, observations
-from approvals.administration import catalog
+from approvals.administration import catalog, proposals
 from approvals.errors import Conflict
 from approvals.models import AuditEvent, Heartbeat, ToolCall, Upstream, database_now
 
@@ -31,11 +31,22 @@ def sweep() -> None:
     now = database_now()
     for calls, verb in _due(now):
         _each(calls, verb)
+    _see_to_proposals(now)
     observations.close_repeats(after=timedelta(minutes=10))
     _wake(now)
     if settings.IS_EMBEDDED:
         _republish()
     Heartbeat.objects.update_or_create(name=SWEEP, defaults={"at": database_now()})
+
+
+def _see_to_proposals(now: datetime) -> None:
+    for verb in (proposals.expire, proposals.apply_due):
+        try:
+            verb(now)
+        except OperationalError:
+            raise  # the database: the next round is a second away
+        except Exception:
+            log.exception("Proposals cannot be seen to; calls have their turn.")
 
 
 def _due(now: datetime) -> Iterable[tuple[Iterable[UUID], Callable[[UUID], object]]]:
