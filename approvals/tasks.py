@@ -12,7 +12,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from kombu.exceptions import OperationalError as BrokerError
 
 from approvals import access, events, lifecycle, observations
-from approvals.administration import backtests, catalog
+from approvals.administration import backtests, catalog, proposals
 from approvals.errors import Conflict
 from approvals.models import AuditEvent, Domain, Heartbeat, ToolCall, Upstream, database_now
 
@@ -35,6 +35,7 @@ def sweep() -> None:
     for calls, verb in _due(now):
         _each(calls, verb)
     _look_at_reach(now)
+    _see_to_proposals(now)
     observations.close_repeats(after=timedelta(minutes=10))
     backtests.look_after(now)
     _wake(now)
@@ -47,6 +48,16 @@ def sweep() -> None:
 def backtest(backtest_id: int) -> None:
     """Try a policy on past calls. Safe to deliver twice or never."""
     backtests.run(backtest_id)
+
+
+def _see_to_proposals(now: datetime) -> None:
+    for verb in (proposals.expire, proposals.apply_due):
+        try:
+            verb(now)
+        except OperationalError:
+            raise  # the database: the next round is a second away
+        except Exception:
+            log.exception("Proposals cannot be seen to; calls have their turn.")
 
 
 def _due(now: datetime) -> Iterable[tuple[Iterable[UUID], Callable[[UUID], object]]]:

@@ -206,6 +206,19 @@ def _said(ruling: policy.Ruling) -> dict[str, object]:
 # -- words ---------------------------------------------------------------------------------------
 
 
+def lines(evidence: Mapping[str, Any]) -> Iterator[Phrase]:
+    """Yield the evidence as sentences, and at last what was looked at."""
+    if not evidence:
+        return
+    yield from (in_words(entry) for entry in evidence["found"])
+    if evidence["is_cut"]:
+        yield phrase("There is more.")
+    yield phrase(
+        "%(calls)s stored and %(made)s made-up calls of %(tools)s tools were looked at.",
+        **evidence["looked_at"],
+    )
+
+
 def in_words(entry: Mapping[str, Any]) -> Phrase:
     """Return one entry of the evidence as a sentence."""
     kind = entry["kind"]

@@ -47,6 +47,28 @@ _NO_PERSON_LOCK = Edit(
 _NO_MEMBERSHIP_LOCK = Edit(
     _LIFECYCLE + "deciding.py", '.select_for_update(no_key=True, of=("self",))', ".all()"
 )
+_ADMINISTRATION = "approvals/administration/"
+_NO_PROPOSAL_LOCK = Edit(
+    _ADMINISTRATION + "proposals.py",
+    'Proposal.objects.select_for_update(no_key=True, of=("self",))',
+    "Proposal.objects.all()",
+)
+_NO_DRAFT_LOCK = Edit(
+    _ADMINISTRATION + "drafts.py",
+    'PolicyDraft.objects.select_for_update(no_key=True, of=("self",))',
+    "PolicyDraft.objects.all()",
+)
+_NO_ADMINISTRATOR_LOCK = Edit(
+    _ADMINISTRATION + "writing.py",
+    "Person.objects.select_for_update(no_key=True).filter(pk=person.pk)",
+    "Person.objects.filter(pk=person.pk)",
+)
+_NO_LOOK_AGAIN = Edit(
+    _ADMINISTRATION + "policy.py", "if Revision.current() != seen + 1:", "if seen < 0:"
+)
+_NO_BASE = Edit(
+    _ADMINISTRATION + "versions.py", "    refuse_overtaken(wanted.based_on, number)\n", ""
+)
 _BOTH_LOOKS = "bindings.difference(call, seen) or _forbidden_today(call)"
 
 GUARDS: dict[str, Guard] = {
@@ -310,5 +332,48 @@ GUARDS: dict[str, Guard] = {
                 '        audit.record(f"call:{call.pk}", entry)\n',
             ),
         ),
+    ),
+    "proposal-lock": Guard(
+        "Whoever signs, withdraws, expires or applies a proposal locks its row first.",
+        (_NO_PROPOSAL_LOCK, _NO_WRITE_LOCK),
+    ),
+    "still-the-version": Guard(
+        "A proposal replaces the version it was written for, and no other.",
+        (
+            Edit(
+                _ADMINISTRATION + "proposals.py",
+                "    versions.refuse_overtaken(proposal.based_on, versions.newest_number())\n",
+                "",
+            ),
+            _NO_BASE,
+        ),
+        hides="behind it the same look, where a version is written",
+    ),
+    "look-again-under-the-lock": Guard(
+        "What was looked at before the lock, and changed since, is looked at again.",
+        (_NO_LOOK_AGAIN, _NO_BASE),
+        hides="behind it the look at the version in force, where one is written",
+    ),
+    "administrator-lock": Guard(
+        "A signature keeps its administrator's role until it is committed, or sees it gone.",
+        (_NO_ADMINISTRATOR_LOCK, _NO_WRITE_LOCK),
+    ),
+    "draft-lock": Guard(
+        "Who saves a draft locks it first, and looks at its revision then.",
+        (_NO_DRAFT_LOCK, _NO_ADMINISTRATOR_LOCK, _NO_WRITE_LOCK),
+        hides="behind the lock of the draft, that of its author",
+    ),
+    "draft-once": Guard(
+        "A draft is gone in the transaction that publishes it.",
+        (
+            Edit(
+                _ADMINISTRATION + "drafts.py",
+                "first=lambda: _locked(person, revision).delete()",
+                "first=lambda: None",
+            ),
+            _NO_LOOK_AGAIN,
+            _NO_BASE,
+        ),
+        hides="behind it, that each was written for a version which is in force no more",
     ),
 }

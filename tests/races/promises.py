@@ -37,6 +37,7 @@ _CHANGING = "tests/approvals/test_races_changing.py::"
 _WAKING = "tests/mcp_bridge/test_races_waking.py::"
 _FAILPOINTS = "tests/mcp_bridge/test_failpoints.py::"
 _WAITING = "tests/mcp_bridge/test_waiting.py::"
+_POLICY = "tests/approvals/test_races_policy.py::"
 _QUEUES = "SQLite has one lock for all who write and gives it to any who wait, in no order."
 _NO_SERVER = "SQLite is a library: there is no server that could go away."
 
@@ -248,6 +249,46 @@ PROMISES: tuple[Promise, ...] = (
         "test_nothing_moves_when_its_event_cannot_be_written",
         "move-with-its-event",
     ),
+    Promise(
+        "two signatures on one proposal", "One of them puts it in force, once.",
+        _POLICY + "test_of_two_signatures_at_once_one_puts_it_in_force", "proposal-lock",
+    ),
+    Promise(
+        "signature against withdrawal", "One of them stands.",
+        _POLICY + "test_of_a_signature_and_a_withdrawal_at_once_one_stands", "proposal-lock",
+    ),
+    Promise(
+        "signature against withdrawal", "Of the clock and a withdrawal, one stands.",
+        _POLICY + "test_the_clock_and_a_withdrawal_at_once_one_stands", "proposal-lock",
+    ),
+    Promise(
+        "signature against another policy", "What was written for another version is refused.",
+        _POLICY + "test_of_a_signature_and_another_version_at_once_one_comes_first",
+        "still-the-version",
+    ),
+    Promise(
+        "signature against loss of role", "A signature that waited while the role went is refused.",
+        _POLICY + "test_a_signature_that_waited_while_the_role_went_is_refused",
+        "administrator-lock",
+    ),
+    Promise(
+        "two policies at once", "One replaces what both were written for, the other is told.",
+        _POLICY + "test_of_two_versions_at_once_one_replaces_what_both_were_written_for",
+        "look-again-under-the-lock",
+    ),
+    Promise(
+        "two policies at once", "What loosens is found against the version that came meanwhile.",
+        _POLICY + "test_what_loosens_only_against_the_version_that_came_meanwhile_is_found",
+        "look-again-under-the-lock",
+    ),
+    Promise(
+        "one draft in two windows", "One of them saves, and the other is told.",
+        _POLICY + "test_of_two_windows_that_save_at_once_one_is_told", "draft-lock",
+    ),
+    Promise(
+        "one draft in two windows", "Published twice, it is one version.",
+        _POLICY + "test_a_draft_published_twice_at_once_is_one_version", "draft-once",
+    ),
 )  # fmt: skip
 
 # Every race that was thought of at the design. What is not in PROMISES is elsewhere, or not there.
@@ -281,6 +322,12 @@ LINES = (
     "50 submits at once under a budget for 25",
     "old worker, new schema",
     "audit insert fails at each statement",
+    "two signatures on one proposal",
+    "signature against withdrawal",
+    "signature against another policy",
+    "signature against loss of role",
+    "two policies at once",
+    "one draft in two windows",
 )
 ELSEWHERE = {
     "kill switch with 1,000 approved": "There is none that stops everything; an agent, an upstream"

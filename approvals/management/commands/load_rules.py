@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from approvals.administration import conditions, marks, policy, proposals
+from approvals.administration import conditions, loosening, marks, policy, proposals
 from approvals.administration.writing import COMMAND
 from approvals.management import base
 from approvals.models import Proposal
@@ -16,6 +16,10 @@ class Command(base.Command):
 
     def declare(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", metavar="FILE", help='{"rules": [{"outcome": "hold", …}, …]}')
+        parser.epilog = (
+            "Rules under which a write could need fewer people wait for the signature of an"
+            " administrator; with none but one, they wait a day. See docs/rules.md."
+        )
         parser.add_argument("--reason", default="", help="why, for people who read the versions")
         parser.add_argument(
             "--based-on", type=int, metavar="N", help="refuse unless version N is still in force"
@@ -28,6 +32,8 @@ class Command(base.Command):
         )
         if isinstance(found, Proposal):
             self.stdout.write(proposals.in_words(found))
+            for line in loosening.lines(found.evidence):
+                self.stdout.write(f"  {line}")
         else:
             self.stdout.write(f"Policy {found} is in force: {found.rules.count()} rules.")
         rules = load(document)
