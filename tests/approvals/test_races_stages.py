@@ -55,6 +55,22 @@ def test_the_last_votes_of_two_stages_at_once_keep_their_order(world, held_call)
         race.went("in turn" if is_in_turn else "too early")
 
 
+def test_of_two_members_at_once_one_fills_the_last_place_of_a_stage(world, held_call):
+    staffing.hire(world)
+    stages = [{"group": "Finance", "quorum": 1}, {"group": "Owners", "quorum": 1}]
+    for race in racing.rounds("bo", "cy"):
+        call = held_call(arguments=_arguments(race.number), stages=stages)
+
+        outcomes = race.together(_vote(call, world.bo), _vote(call, world.cy))
+
+        place, won, (lost,) = racing.winner(outcomes)
+        assert type(lost) is NotAllowed
+        assert (won.status, won.stage, won.asked_group) == (S.PENDING, 2, "Owners")
+        assert list(call.decisions.values_list("stage", flat=True)) == [1]
+        assert _is_whole(call)
+        race.went(("bo", "cy")[place])
+
+
 def test_the_last_no_and_the_last_yes_at_once_one_stands(world, held_call):
     fay = worlds.person("fay", role="approver", domain="billing")
     for race in racing.rounds("approved", "rejected"):

@@ -107,6 +107,20 @@ GUARDS: dict[str, Guard] = {
         ),
         hides="behind the lock of the call, the UPDATE of its version before votes are counted",
     ),
+    "whose-turn": Guard(
+        "Nobody approves before the turn of their group.",
+        (
+            Edit(
+                "approvals/access.py",
+                'if verdict == "approve" and groups.isdisjoint((call.asked_group, ',
+                'if verdict == "" and groups.isdisjoint((call.asked_group, ',
+            ),
+        ),
+    ),
+    "stage-lock": Guard(
+        "Votes in a stage queue up behind each other, so that it takes no more than it asks for.",
+        (_NO_ROW_LOCK, _NO_WRITE_LOCK),
+    ),
     "look-under-the-lock": Guard(
         "What a person may do is looked at when the call is locked, and not before.",
         (

@@ -69,6 +69,16 @@ PROMISES: tuple[Promise, ...] = (
         "call-lock-before-counting",
     ),
     Promise(
+        "the last votes of two stages", "They count in turn, whoever comes first.",
+        "tests/approvals/test_races_stages.py::"
+        "test_the_last_votes_of_two_stages_at_once_keep_their_order", "whose-turn",
+    ),
+    Promise(
+        "the last votes of two stages", "One of two members fills the last place of a stage.",
+        "tests/approvals/test_races_stages.py::"
+        "test_of_two_members_at_once_one_fills_the_last_place_of_a_stage", "stage-lock",
+    ),
+    Promise(
         "vote against loss of role", "A vote that waited while the role went is refused.",
         _DECIDING + "test_a_vote_that_waited_while_its_role_went_is_refused",
         "look-under-the-lock",
@@ -297,6 +307,7 @@ LINES = (
     "approve against reject",
     "one person twice",
     "the last two votes of a quorum",
+    "the last votes of two stages",
     "vote against loss of role",
     "approve against expiry",
     "expiry against claim and dispatch",
