@@ -18,6 +18,7 @@ from approvals.models.operation import Heartbeat, Revision
 from approvals.models.people import Person
 from approvals.models.policy import PolicyVersion, RuleRow
 from approvals.models.presence import Look
+from approvals.models.waiting import bound_waiting, is_lock_wait
 
 __all__ = [
     "Agent",
@@ -42,5 +43,7 @@ __all__ = [
     "ToolCall",
     "ToolDefinition",
     "Upstream",
+    "bound_waiting",
     "database_now",
+    "is_lock_wait",
 ]
