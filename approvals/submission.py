@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from approvals import (
     access,
@@ -33,12 +33,25 @@ from approvals.errors import (
     NotAllowed,
     NotFound,
     QueueFull,
+    TemporarilyUnavailable,
 )
-from approvals.models import Agent, AgentKey, Domain, Tool, ToolCall, database_now
+from approvals.models import (
+    Agent,
+    AgentKey,
+    Domain,
+    Tool,
+    ToolCall,
+    bound_waiting,
+    database_now,
+    is_lock_wait,
+)
 
 S = ToolCall.Status
 Facts = policy.Facts
 Rules = Sequence[policy.Rule]
+
+_FROZEN_SECONDS = 10  # a process that stands still in a submit loses its locks; nothing was made
+_WAIT_SECONDS = 20  # for such a lock: longer, so that those who wait outlast one who stands still
 
 
 @dataclass(frozen=True)
@@ -80,8 +93,14 @@ def submit(request: Request) -> Submitted:
         NotFound: no such tool for this agent, or nothing of its own to supersede.
         DefinitionChanged: the arguments were validated against another definition.
         QueueFull, IdempotencyMismatch, InvalidInput.
+        TemporarilyUnavailable: another submit holds what this one needs, for too long.
     """
-    answer = _submit(request)
+    try:
+        answer = _submit(request)
+    except OperationalError as error:
+        if is_lock_wait(error):
+            raise TemporarilyUnavailable(retry_after_seconds=1) from error
+        raise
     if isinstance(answer, NotAllowed):
         raise answer
     return answer
@@ -89,6 +108,7 @@ def submit(request: Request) -> Submitted:
 
 @transaction.atomic(durable=True)
 def _submit(request: Request) -> Submitted | NotAllowed:
+    bound_waiting(still_seconds=_FROZEN_SECONDS, lock_seconds=_WAIT_SECONDS)
     # Submits of one agent queue up here, so that limits and repeats are counted right.
     agent = Agent.objects.select_for_update(no_key=True).get(pk=request.agent_id)
     tool = _tool(agent, request.tool_id)

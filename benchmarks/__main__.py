@@ -9,7 +9,8 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks import (
@@ -24,6 +25,7 @@ from benchmarks import (
     restarting,
     returning,
     trying,
+    versus,
 )
 from benchmarks.goals import Figure
 from benchmarks.places import QUICK, Outcome, Size
@@ -51,9 +53,12 @@ def main() -> int:
     where, figures, details = machine.here(), list[Figure](), dict[str, object]()
     notes = ["A quick run: its figures mean nothing."] if wanted.quick else []
     broken = False
-    for name in wanted.only or PARTS:
+    parts = dict(PARTS)
+    if wanted.against:
+        parts = {"reads": partial(versus.run, commit=wanted.against)}
+    for name in wanted.only or parts:
         try:
-            found = _measured(name, size)
+            found = _measured(name, parts[name], size)
         except Exception:  # noqa: BLE001 - the other parts are worth having
             traceback.print_exc()
             notes.append(f"FAIL: {name} could not be measured; the reason stands above the table.")
@@ -64,7 +69,7 @@ def main() -> int:
         details[name] = found.details
     sys.stdout.write(f"{report.table(where, figures, notes)}\n")
     if not wanted.quick:
-        kept = report.keep(_name(wanted.only), where, figures, details)
+        kept = report.keep(_name(wanted), where, figures, details)
         sys.stdout.write(f"Kept in {kept}\n")
     return int(broken)
 
@@ -77,17 +82,25 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="small sizes, to see that everything works"
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "--against", metavar="COMMIT", help="reads of these files and of another commit, in turns"
+    )
+    wanted = parser.parse_args()
+    if wanted.against and wanted.only not in (None, ["reads"]):
+        parser.error("only reads can be measured against another commit")
+    return wanted
 
 
-def _measured(name: str, size: Size) -> Outcome:
+def _measured(name: str, part: Callable[[Path, Size], Outcome], size: Size) -> Outcome:
     sys.stderr.write(f"Measuring {name} …\n")
     with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
-        return PARTS[name](Path(folder), size)
+        return part(Path(folder), size)
 
 
-def _name(only: Sequence[str] | None) -> str:
-    return "-".join(only) if only else "all"
+def _name(wanted: argparse.Namespace) -> str:
+    if wanted.against:
+        return "reads-against"
+    return "-".join(wanted.only) if wanted.only else "all"
 
 
 if __name__ == "__main__":

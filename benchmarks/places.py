@@ -184,7 +184,12 @@ def resident_megabytes(installation: Installation) -> float:
 
 def cpu_seconds(installation: Installation) -> float:
     """Return the CPU time the `up` process has used: what a shared machine does not change."""
-    stat = Path(f"/proc/{_process_id(installation)}/stat").read_text()
+    return cpu_seconds_of(_process_id(installation))
+
+
+def cpu_seconds_of(process_id: int) -> float:
+    """Return the CPU time a process has used."""
+    stat = Path(f"/proc/{process_id}/stat").read_text()
     user, system = stat.rpartition(")")[2].split()[11:13]
     return round((int(user) + int(system)) / os.sysconf("SC_CLK_TCK"), 2)
 

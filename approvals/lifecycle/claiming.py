@@ -4,14 +4,14 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 
 from approvals.errors import Conflict
 from approvals.lifecycle.moving import locked
 from approvals.lifecycle.releasing import Claim, leased
 from approvals.lifecycle.states import S
-from approvals.models import ToolCall, Upstream, database_now
+from approvals.models import ToolCall, Upstream, bound_waiting, database_now
 
 _ASIDE = timedelta(seconds=60)  # for a call that cannot be claimed, until it is tried again
 _FROZEN_SECONDS = 10  # a worker that stands still with the lock loses it; its claim is undone
@@ -74,12 +74,7 @@ def _is_full(upstream_id: int) -> bool:
 
 def _locked_turn(upstream_id: int) -> int | None:
     """Let one claim of an upstream come after the other; return whose turn was the last."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"SET LOCAL idle_in_transaction_session_timeout = '{_FROZEN_SECONDS}s';"
-                f"SET LOCAL lock_timeout = '{_WAIT_SECONDS}s'"
-            )
+    bound_waiting(still_seconds=_FROZEN_SECONDS, lock_seconds=_WAIT_SECONDS)
     row = Upstream.objects.select_for_update(no_key=True).filter(pk=upstream_id)
     return row.values_list("turn_of", flat=True).first()
 

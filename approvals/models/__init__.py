@@ -20,6 +20,7 @@ from approvals.models.people import Person
 from approvals.models.policy import PolicyVersion, RuleRow
 from approvals.models.presence import Look
 from approvals.models.proposals import PolicyDraft, Proposal
+from approvals.models.waiting import bound_waiting, is_lock_wait
 
 __all__ = [
     "Agent",
@@ -47,5 +48,7 @@ __all__ = [
     "ToolCall",
     "ToolDefinition",
     "Upstream",
+    "bound_waiting",
     "database_now",
+    "is_lock_wait",
 ]

@@ -58,6 +58,41 @@ def test_a_quick_run_of_every_crowd_prints_its_figures_for_both_databases():
     assert sum("caps raised for that: PENDING_PER_AGENT=" in row for row in rows) == 2
 
 
+@pytest.mark.sqlite
+@pytest.mark.timeout(300)
+def test_a_quick_run_against_a_commit_asks_both_in_turns():
+    done = _quick("--against", "HEAD")
+
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if "gainst" in line]
+    assert sum("p50  " in row for row in rows) == 2
+    assert sum("throughput" in row for row in rows) == sum("CPU" in row for row in rows) == 2
+    pairs = [row.partition("each pair: ")[2].split() for row in rows if "each pair" in row]
+    assert [len(found) for found in pairs] == [3, 3]
+
+
+def test_a_commit_that_is_not_there_is_no_figure():
+    done = _quick("--against", "no-such-commit")
+
+    assert done.returncode == 1
+    assert "FAIL: reads could not be measured" in done.stdout
+    assert "no-such-commit" in done.stderr
+
+
+def test_only_reads_are_measured_against_a_commit():
+    done = _quick("--only", "pages", "--against", "HEAD")
+
+    assert done.returncode == 2
+    assert "only reads can be measured against another commit" in done.stderr
+
+
+def _quick(*arguments):
+    return subprocess.run(
+        [sys.executable, "manage.py", "benchmark", "--quick", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+
+
 def test_an_unknown_part_is_refused_before_anything_runs():
     done = subprocess.run(
         [sys.executable, "manage.py", "benchmark", "--only", "everything"],
@@ -93,6 +128,7 @@ def test_missed_goals_are_marked_and_counted_ratios_first():
     [
         ("read_p50", ONE, 3.5, 3.51),
         ("read_rate", ONE, 0.3, 0.29),
+        ("versus_p50", ONE, 1.1, 1.11),
         ("to_screen", SQLITE, 150, 151),
         ("to_upstream", SQLITE, 150, 151),
         ("to_upstream", REDIS, 100, 101),
