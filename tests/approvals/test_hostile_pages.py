@@ -122,7 +122,7 @@ def with_a_draft(*visits: Visit) -> Visit:
 
     def visit(stage: Stage) -> Iterator[Any]:
         draft = drafts.begin(stage.world.dee)
-        said = {name: stage.text for name in ("name", "message", "comment")}
+        said = dict.fromkeys(("name", "message", "comment"), stage.text)
         items = [
             {"outcome": "hold", "tool": "billing__refund", **said},
             {"outcome": "deny", "condition": f"args.customer == {stage.text!r}", **said},
@@ -146,10 +146,12 @@ def of_a_rule(name: str, **typed: Any) -> Visit:
     """Return a visit of the form of a rule in which the text was typed, everywhere."""
 
     def visit(stage: Stage) -> Iterator[Any]:
-        fields = ("domain", "pattern", "effect", "agent", "name", "message", "comment", "raw",
-                  "limit", "counts", "unit", "unit_field", "minutes", "escalate_to", "was")  # fmt: skip
+        fields = (
+            "domain", "pattern", "effect", "agent", "name", "message", "comment", "raw",
+            "limit", "counts", "unit", "unit_field", "minutes", "escalate_to", "was",
+        )  # fmt: skip
         rows = ("clause_path", "clause_is", "clause_value", "stage_group", "stage_quorum")
-        form = {field: stage.text for field in (*fields, *rows)} | {"tool": "?", **typed}
+        form = dict.fromkeys((*fields, *rows), stage.text) | {"tool": "?", **typed}
         yield reader(stage, "dee").post(reverse(name), form)
 
     return visit
