@@ -237,6 +237,18 @@ def catalogue_of(person: Person) -> QuerySet[Domain]:
     return domains.filter(theirs)
 
 
+def get_domain(person: Person, name: str) -> Domain:
+    """Return a domain the person may read about, by its name.
+
+    Raises:
+        NotFound: there is none, or it is not theirs to see; the two look the same.
+    """
+    domain = catalogue_of(person).select_related("owner").filter(name=name).first()
+    if domain is None:
+        raise NotFound(phrase("There is no such domain."))
+    return domain
+
+
 def get_upstream(person: Person, upstream_id: int) -> Upstream:
     """Return an upstream of a domain the person may read about.
 

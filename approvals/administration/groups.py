@@ -8,7 +8,7 @@ from django.db import transaction
 
 from approvals import canonical, policy
 from approvals.administration.writing import note, people_changed
-from approvals.errors import InvalidInput
+from approvals.errors import InvalidInput, NotAllowed
 from approvals.models import ApproverGroup, Domain, Person, Tool
 from approvals.phrases import phrase
 
@@ -43,7 +43,13 @@ def create_group(
 
 @transaction.atomic
 def add_members(group: ApproverGroup, people: Sequence[Person], *, actor: str) -> None:
-    """Put people into a group; who is in it already stays."""
+    """Put people into a group; who is in it already stays.
+
+    Raises:
+        NotAllowed: somebody would put themselves in, and decide then what others were to decide.
+    """
+    if actor in {f"person:{person.get_username()}" for person in people}:
+        raise NotAllowed(phrase("Nobody puts themselves into a group; another administrator can."))
     group.people.add(*people)
     _note_members(group, "group.members_added", people, actor)
 
@@ -63,6 +69,17 @@ def remove_members(group: ApproverGroup, people: Sequence[Person], *, actor: str
             raise InvalidInput(f"{person.get_username()!r} is not in {group}", path="$.people")
     group.people.remove(*people)
     _note_members(group, "group.members_removed", people, actor)
+
+
+@transaction.atomic
+def set_owner(group: ApproverGroup, owner: Person | None, *, actor: str) -> None:
+    """Say who answers for who is in a group; None: whoever answers for the domain."""
+    group.owner = owner
+    group.save(update_fields=["owner"])
+    note(
+        f"domain:{group.domain.name}", "group.owner_set", actor=actor, group=group.name,
+        owner=owner.get_username() if owner else "",
+    )  # fmt: skip
 
 
 def get_group(domain: str, name: str) -> ApproverGroup:

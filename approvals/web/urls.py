@@ -8,6 +8,7 @@ from approvals.web import (
     calls,
     catalogue,
     first_run,
+    groups,
     health,
     history,
     insights,
@@ -37,6 +38,8 @@ urlpatterns = [
     path(
         "catalogue/servers/<int:upstream_id>/refresh/", catalogue.refresh, name="upstream_refresh"
     ),
+    path("catalogue/domains/<slug:domain>/groups/", groups.page, name="groups"),
+    path("catalogue/domains/<slug:domain>/groups/<int:group_id>/", groups.change, name="group"),
     path("catalogue/tools/<int:tool_id>/", tools.page, name="tool"),
     path("catalogue/tools/<int:tool_id>/review/", tools.review, name="tool_review"),
     path("catalogue/tools/<int:tool_id>/template/", tools.template, name="tool_template"),

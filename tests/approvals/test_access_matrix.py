@@ -138,6 +138,14 @@ GET  upstream_refresh            billing 405   405   405   405   405   405   405
 GET  upstream_refresh            deploys 405   405   405   405   405   405   405   405   405
 POST upstream_refresh            billing login 403   403   403   302   404   login login login
 POST upstream_refresh            deploys login 404   404   403   302   403   login login login
+GET  groups                      billing login 403   403   403   200   404   login login login
+GET  groups                      deploys login 404   404   403   200   403   login login login
+POST groups                      billing login 403   403   403   302   404   login login login
+POST groups                      deploys login 404   404   403   302   403   login login login
+GET  group                       billing 405   405   405   405   405   405   405   405   405
+GET  group                       deploys 405   405   405   405   405   405   405   405   405
+POST group                       billing login 403   403   403   302   404   login login login
+POST group                       deploys login 404   404   403   302   403   login login login
 GET  tool                        billing login 200   200   200   200   404   login login login
 GET  tool                        deploys login 404   404   200   200   200   login login login
 POST tool                        billing login 200   200   200   200   404   login login login

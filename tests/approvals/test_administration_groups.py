@@ -107,13 +107,20 @@ def test_the_command_creates_a_group_and_changes_who_is_in_it(world: World) -> N
     )
 
 
+def test_the_command_says_who_answers_for_a_group(world: World) -> None:
+    _command("billing", "approvers", "--owner", "ann")
+
+    assert world.billing.approver_groups.get().owner == world.ann
+    assert _told("group.owner_set") == [{"group": "approvers", "owner": "ann"}]
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
         (["billing", "Finance"], "There is no group 'Finance' in 'billing'; there is: approvers"),
         (["billing", "Finance", "--create", "--add", "nobody"], "no person called 'nobody'"),
         (["nowhere", "Finance", "--create"], "There is no domain 'nowhere'"),
-        (["billing", "approvers", "--owner", "ann"], "goes with --create"),
+        (["billing", "approvers", "--owner", "nobody"], "no person called 'nobody'"),
         (["billing", "Finance", "--create", "--remove", "dee"], "'dee' is not in billing/Finance"),
         (["billing", "approvers", "--remove", "dee"], "'dee' is not in billing/approvers"),
     ],

@@ -1,6 +1,6 @@
 """Every page with hostile text in every field has the elements it has with harmless text."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -116,6 +116,20 @@ def of_the_agent(name: str, who: str = "dee", method: str = "get", **form: Any) 
     return visit
 
 
+def of_the_domain(page: str, form: Mapping[str, Any]) -> Visit:
+    """Return a visit of the page of its groups, or of what changes one; by POST where it sends."""
+
+    def visit(stage: Stage) -> Iterator[Any]:
+        domain = stage.world.billing
+        named = [domain.approver_groups.get().pk] if page == "group" else []
+        address = reverse(page, args=[domain.name, *named])
+        filled = {key: stage.text if value is TEXT else value for key, value in form.items()}
+        client = reader(stage, "dee")
+        yield client.post(address, filled) if form else client.get(address)
+
+    return visit
+
+
 # Whoever adds a page adds its line here; a page that shows nothing of anybody goes below.
 PAGES: dict[str, Visit] = {
     "queue": both(
@@ -137,6 +151,10 @@ PAGES: dict[str, Visit] = {
     "insights": get("insights", {}, {"domain": TEXT, "days": TEXT}, who="aud"),
     "call_presence": of_calls("presence/", S.PENDING),
     "catalogue": get("catalogue", {}, {"server": TEXT}, who="dee"),
+    "groups": both(
+        of_the_domain("groups", {}), of_the_domain("groups", {"name": TEXT, "owner": TEXT})
+    ),
+    "group": of_the_domain("group", {"do": "add", "person": TEXT}),
     "tool": of_tools("tool"),
     "tool_review": of_tools("tool_review", method="post", effect=TEXT, digest=TEXT),
     "tool_template": of_tools("tool_template", method="post", template="{customer}", digest=TEXT),

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from approvals import lifecycle
-from approvals.administration import freezes
+from approvals.administration import agents, freezes
 from approvals.models import Agent, ToolCall, database_now
 from mcp_bridge import snapshot
+from tests.support import world as worlds
 from tests.support.agent_view import CUSTOMER, refusals, rules, told
 from tests.support.bridging import LEGACY, MODERN
 from tests.support.running import until
@@ -98,6 +99,31 @@ def test_something_else_is_held_as_ever(bridge, world):
     other = bridge.call(world.key, "billing__refund", {**REFUND, "amount": 1})
 
     assert told(other)["state"] == "pending"
+
+
+def test_another_agent_or_tool_with_the_same_arguments_is_held_as_ever(bridge, world):
+    # All there before the bridge looks: it knows of what is new a second later.
+    other = agents.create_agent("other", owner=world.ann, domains=["billing"], actor=ACTOR)
+    Agent.objects.update(grace_seconds=0)
+    key = agents.create_key(other, acts_for=world.ann, actor=ACTOR)
+    names = ("refund", "get_customer", "credit")
+    worlds.list_tools(world.upstream, *(worlds.definition(name) for name in names))
+    call = rejected(bridge, world)
+
+    by_another = bridge.call(key, "billing__refund", REFUND)
+    of_another = bridge.call(world.key, "billing__credit", REFUND)
+
+    assert [told(answer)["state"] for answer in (by_another, of_another)] == ["pending"] * 2
+    assert str(call.pk) not in (told(by_another)["ticket"], told(of_another)["ticket"])
+
+
+def test_what_comes_again_with_its_own_key_is_counted_once_it_was_told(bridge, world):
+    meta = {"_meta": {"countersign/idempotency_key": "order 1"}}
+    rejected(bridge, world, params=meta)
+
+    answer = bridge.call(world.key, "billing__refund", REFUND, params=meta)
+
+    assert told(answer)["repeats"] == 1
 
 
 def test_after_the_cool_down_people_are_asked_again(bridge, world, settings):

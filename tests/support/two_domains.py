@@ -167,6 +167,8 @@ FORMS: Mapping[str, Form] = {
         "digest": place.tool.definition_digest,
     },
     "tool_preview": lambda place, person: {"template": "Refund {customer}"},
+    "groups": lambda place, person: {"name": "Finance", "owner": "ann"},
+    "group": lambda place, person: {"do": "add", "person": "ann"},
     "agent_new": lambda place, person: {
         "name": "another", "owner": "ann", "domain": "billing", "effect": "read", "grace": "25",
     },
@@ -194,6 +196,8 @@ def address(name: str, route: str, place: Place) -> str:
         "<uuid:call_id>": place.calls[status].pk,
         "<int:upstream_id>": place.upstream.pk,
         "<int:tool_id>": place.tool.pk,
+        "<slug:domain>": place.domain.name,
+        "<int:group_id>": place.domain.approver_groups.get(name="approvers").pk,
         "<int:number>": 0,
         "<int:pk>": place.device.pk,
         "<str:name>": place.agent.name,

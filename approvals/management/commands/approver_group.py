@@ -20,7 +20,7 @@ class Command(base.Command):
         parser.add_argument("domain", metavar="DOMAIN")
         parser.add_argument("name", metavar="GROUP", help="such as Finance; rules name it")
         parser.add_argument("--create", action="store_true", help="create it first")
-        parser.add_argument("--owner", metavar="PERSON", help="who answers for it; with --create")
+        parser.add_argument("--owner", metavar="PERSON", help="who answers for it")
         parser.add_argument("--add", nargs="+", metavar="PERSON", default=[])
         parser.add_argument("--remove", nargs="+", metavar="PERSON", default=[])
 
@@ -28,13 +28,13 @@ class Command(base.Command):
         self, *, domain: str, name: str, create: bool, owner: str | None, add: Sequence[str],
         remove: Sequence[str], **_: Any,
     ) -> None:  # fmt: skip
-        if owner and not create:
-            raise InvalidInput("goes with --create", path="$.owner")
         # Looked up first: a name that is wrong must leave nothing behind.
         added = [people.get_person(one) for one in add]
         removed = [people.get_person(one, even_if_gone=True) for one in remove]
         with transaction.atomic():
             group = self._created(domain, name, owner) if create else groups.get_group(domain, name)
+            if owner and not create:
+                groups.set_owner(group, people.get_person(owner), actor=COMMAND)
             if added:
                 groups.add_members(group, added, actor=COMMAND)
             if removed:

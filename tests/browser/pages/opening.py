@@ -122,6 +122,7 @@ ARRIVALS: dict[str, Act] = {
     "stale review": _send("form[action$='review/']", spoil=STALE, effect="write"),
     "stale sentence": _send("form[action$='template/']", spoil=STALE, template="{customer}"),
     "preview": lambda page: page.get_by_role("button", name="Preview").click(),
+    "nobody so called": _send("form:has([value=add]) >> nth=0", person="zoe"),
     "bad name": _send("main form", name="No Such Name"),
     "key made": _send("form[action$='keys/']", label="nightly job"),
     "practice set up": _send("main form"),

@@ -31,6 +31,7 @@ FOLDS = ("folds",)
 DECIDING = ("approve", "reject", "folds", "keys")
 CLIENTS = ("cursor", "vs code", "python", "typescript")
 TOOL, CHANGED = "/catalogue/tools/{tool}/", "/catalogue/tools/{changed_tool}/"
+GROUPS = "/catalogue/domains/billing/groups/"
 TWO = "/accounts/2fa"
 
 PAGES = (
@@ -77,6 +78,9 @@ PAGES = (
     Page("catalogue", "dee", "/catalogue/", FOLDS),
     Page("catalogue", "bo", "/catalogue/?server=deploys"),
     Page("catalogue", "eve", "/catalogue/", data="empty"),
+    Page("groups", "dee", GROUPS),
+    Page("groups", "dee", GROUPS, data="empty"),
+    Page("group", "dee", GROUPS, arrive="nobody so called", status=400),
     Page("tool", "dee", TOOL, FOLDS),
     Page("tool", "dee", CHANGED, FOLDS),
     Page("tool", "bo", TOOL),

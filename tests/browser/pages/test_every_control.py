@@ -231,6 +231,7 @@ class Walk:
 LIKE = {
     "call_decide": "call", "call_settle": "call", "call_withdraw": "call",
     "tool_review": "tool", "tool_template": "tool", "tool_preview": "tool",
+    "group": "groups",
 }  # fmt: skip
 FRAME: set[str] = set()
 FOLLOWED: set[tuple[str, str]] = set()
