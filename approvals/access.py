@@ -258,6 +258,13 @@ def may_administer(person: Person) -> Permission:
     return ALLOWED
 
 
+def may_read_policies(person: Person) -> Permission:
+    """Return whether the person may read policies whole, with the rules of every domain."""
+    if person.is_active and (person.is_auditor or person.is_administrator):
+        return ALLOWED
+    return Permission(False, phrase("Only administrators and auditors read all rules."))
+
+
 def administrators() -> QuerySet[Person]:
     """Return who could sign a proposal: the administrators whose accounts are active."""
     return Person.objects.filter(is_administrator=True, is_active=True)
@@ -266,8 +273,7 @@ def administrators() -> QuerySet[Person]:
 def proposals_visible_to(person: Person) -> QuerySet[Proposal]:
     """Return the proposals a person may see: auditors and administrators see all, others none."""
     proposals = Proposal.objects.all()
-    is_theirs = person.is_active and (person.is_auditor or person.is_administrator)
-    return proposals if is_theirs else proposals.none()
+    return proposals if may_read_policies(person) else proposals.none()
 
 
 def get_proposal(person: Person, proposal_id: int) -> Proposal:

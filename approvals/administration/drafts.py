@@ -22,6 +22,15 @@ def get(person: Person) -> PolicyDraft | None:
     return PolicyDraft.objects.filter(author=person).first()
 
 
+def problems(draft: PolicyDraft) -> list[dict[str, str]]:
+    """Return each place that keeps a draft from being published: {"path", "message"}."""
+    try:
+        policies.check(draft.document)
+    except InvalidInput as error:
+        return error.problems
+    return []
+
+
 @transaction.atomic
 def begin(person: Person) -> PolicyDraft:
     """Return a person's draft: the one there is, or a copy of the rules in force.

@@ -12,6 +12,15 @@ class NewestFirst(CursorPagination):
     max_page_size = 100
 
 
+class NewestOpened(CursorPagination):
+    """Proposals, newest first."""
+
+    ordering = ("-opened_at", "-id")
+    page_size = 20
+    page_size_query_param = "page_size"
+    max_page_size = 50
+
+
 class InOrder(CursorPagination):
     """Events in the order of their stream."""
 

@@ -13,6 +13,8 @@ class StrictJSONParser(BaseParser):
     """Refuses duplicate keys, NaN, numbers and depths beyond the limits, and what is no object."""
 
     media_type = "application/json"
+    max_bytes = canonical.MAX_BODY_BYTES
+    limits = canonical.BODY
 
     def parse(
         self,
@@ -25,7 +27,15 @@ class StrictJSONParser(BaseParser):
         Raises:
             InvalidInput: it is not JSON, not an object, or beyond a limit.
         """
-        value = canonical.parse(stream.read(canonical.MAX_BODY_BYTES + 1))
+        raw = stream.read(self.max_bytes + 1)
+        value = canonical.parse(raw, max_bytes=self.max_bytes, limits=self.limits)
         if not isinstance(value, dict):
             raise InvalidInput("The body must be a JSON object.")
         return value
+
+
+class LargeJSONParser(StrictJSONParser):
+    """Reads bodies that hold a whole policy, as large as a file of rules may be."""
+
+    max_bytes = 1024 * 1024
+    limits = canonical.DEFINITION

@@ -20,17 +20,18 @@ from approvals.errors import InvalidInput, NotAllowed
 from approvals.models import AuditEvent, Decision, Person, ToolCall
 
 _PROBLEM = serializers.ProblemSerializer
-_REFUSALS = {
+PROBLEMS = {
     400: OpenApiResponse(_PROBLEM, "The body is not as it must be."),
     401: OpenApiResponse(_PROBLEM, "Nobody is signed in; an agent's key does not count."),
     403: OpenApiResponse(_PROBLEM, "Yours to see, not to do. It is noted."),
     404: OpenApiResponse(_PROBLEM, "There is none, or it is not yours to see."),
     409: OpenApiResponse(_PROBLEM, "The call is no longer what this needs; the message says why."),
 }
-_SEEING = {status: _REFUSALS[status] for status in (401, 404)}
+_SEEING = {status: PROBLEMS[status] for status in (401, 404)}
 
 
-def _person(request: Request) -> Person:
+def person_of(request: Request) -> Person:
+    """Return who asks; the door lets nobody else in."""
     return cast(Person, request.user)
 
 
@@ -46,7 +47,8 @@ def _shown(call_id: UUID) -> Response:
     return Response(serializers.CallSerializer(call).data)
 
 
-def _read(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+def read_body(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+    """Return what a body says, held to its shape."""
     body = serializer(data=request.data)
     body.is_valid(raise_exception=True)
     return cast(dict[str, Any], body.validated_data)
@@ -60,7 +62,7 @@ class Calls(ListAPIView[ToolCall]):
 
     @extend_schema(
         parameters=[OpenApiParameter("status", enum=ToolCall.Status.values)],
-        responses={200: serializers.CallInListSerializer(many=True), 401: _REFUSALS[401]},
+        responses={200: serializers.CallInListSerializer(many=True), 401: PROBLEMS[401]},
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """List them, of one status or of all."""
@@ -69,12 +71,12 @@ class Calls(ListAPIView[ToolCall]):
     def paginate_queryset(self, queryset: Any) -> Any:
         """Return a page of them; an auditor's reading is noted."""
         page = super().paginate_queryset(queryset)
-        observations.payload_read(_person(self.request), page or [])
+        observations.payload_read(person_of(self.request), page or [])
         return page
 
     def get_queryset(self) -> QuerySet[ToolCall]:
         """Return what the filter leaves of what the person may see."""
-        calls = _loaded(access.visible_to(_person(self.request)))
+        calls = _loaded(access.visible_to(person_of(self.request)))
         short = When(result_size__lte=SHORT_RESULT_BYTES, then=F("result"))
         calls = calls.defer("result").annotate(result_size=Length("result"))
         calls = calls.annotate(short_result=Case(short, default=None))
@@ -93,8 +95,8 @@ class Call(APIView):
     @extend_schema(responses={200: serializers.CallSerializer, **_SEEING})
     def get(self, request: Request, call_id: UUID) -> Response:
         """Show it with its arguments, decisions and result; an auditor's reading is noted."""
-        call = access.get_call(_person(request), call_id)
-        observations.payload_read(_person(request), [call])
+        call = access.get_call(person_of(request), call_id)
+        observations.payload_read(person_of(request), [call])
         return _shown(call.pk)
 
 
@@ -107,7 +109,7 @@ class _Verb(APIView):
         """Note a refusal in the person's own stream, then answer as usual."""
         if isinstance(exc, NotAllowed):
             observations.person_event(
-                _person(self.request), self.refusal, call=str(exc.call_id), why=exc.message
+                person_of(self.request), self.refusal, call=str(exc.call_id), why=exc.message
             )
         return super().handle_exception(exc)
 
@@ -119,13 +121,13 @@ class Decisions(_Verb):
 
     @extend_schema(
         request=serializers.DecisionInput,
-        responses={201: serializers.CallSerializer, **_REFUSALS},
+        responses={201: serializers.CallSerializer, **PROBLEMS},
     )
     def post(self, request: Request, call_id: UUID) -> Response:
         """Approve or reject exactly what the binding stands for; a rejection needs a reason."""
-        person = _person(request)
+        person = person_of(request)
         call = access.get_call(person, call_id)
-        lifecycle.decide(call.pk, decider=person, **_read(serializers.DecisionInput, request))
+        lifecycle.decide(call.pk, decider=person, **read_body(serializers.DecisionInput, request))
         return _created(call.pk)
 
 
@@ -136,13 +138,13 @@ class Settlement(_Verb):
 
     @extend_schema(
         request=serializers.SettlementInput,
-        responses={201: serializers.CallSerializer, **_REFUSALS},
+        responses={201: serializers.CallSerializer, **PROBLEMS},
     )
     def post(self, request: Request, call_id: UUID) -> Response:
         """Settle a call whose outcome is unknown, with evidence, once no answer can come."""
-        person = _person(request)
+        person = person_of(request)
         call = access.get_call(person, call_id)
-        lifecycle.settle(call.pk, person=person, **_read(serializers.SettlementInput, request))
+        lifecycle.settle(call.pk, person=person, **read_body(serializers.SettlementInput, request))
         return _created(call.pk)
 
 
@@ -153,16 +155,16 @@ class Withdrawal(_Verb):
 
     @extend_schema(
         request=serializers.WithdrawalInput,
-        responses={201: serializers.CallSerializer, **_REFUSALS},
+        responses={201: serializers.CallSerializer, **PROBLEMS},
     )
     def post(self, request: Request, call_id: UUID) -> Response:
         """Withdraw an unsent call, as the owner of the agent that made it."""
-        person = _person(request)
+        person = person_of(request)
         call = access.get_call(person, call_id)
         permission = access.may_withdraw(person, call)
         if not permission:
             raise NotAllowed(permission.why, call_id=call.pk)
-        reason = _read(serializers.WithdrawalInput, request)["reason"]
+        reason = read_body(serializers.WithdrawalInput, request)["reason"]
         lifecycle.cancel(call.pk, actor=f"person:{person.get_username()}", reason=reason)
         return _created(call.pk)
 
@@ -181,7 +183,7 @@ class Events(ListAPIView[AuditEvent]):
 
     @extend_schema(
         parameters=[OpenApiParameter("call", {"type": "string", "format": "uuid"}, required=True)],
-        responses={200: serializers.EventSerializer(many=True), 400: _REFUSALS[400], **_SEEING},
+        responses={200: serializers.EventSerializer(many=True), 400: PROBLEMS[400], **_SEEING},
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """List the events of a call you may see."""
@@ -192,5 +194,5 @@ class Events(ListAPIView[AuditEvent]):
         wanted = self.request.query_params.get("call")
         if not wanted:
             raise InvalidInput("Say which call: ?call=<id>.", path="call")
-        call = access.get_call(_person(self.request), wanted)
+        call = access.get_call(person_of(self.request), wanted)
         return AuditEvent.objects.filter(stream=f"call:{call.pk}")

@@ -190,6 +190,19 @@ def test_there_is_an_openapi_document_of_all_this(world):
         "/api/v1/calls/{call_id}/settlement/",
         "/api/v1/calls/{call_id}/withdrawal/",
         "/api/v1/audit/events/",
+        "/api/v1/policy/",
+        "/api/v1/policy/versions/{number}/",
+        "/api/v1/policy/draft/",
+        *(
+            f"/api/v1/policy/draft/{verb}/"
+            for verb in ("rules", "rebase", "publication", "discard")
+        ),
+        "/api/v1/policy/proposals/",
+        "/api/v1/policy/proposals/{proposal_id}/",
+        *(
+            f"/api/v1/policy/proposals/{{proposal_id}}/{verb}/"
+            for verb in ("signature", "withdrawal")
+        ),
     }
     assert document["components"]["schemas"]["Call"]["properties"].keys() >= FIELDS
     assert document["components"]["securitySchemes"]["session"]["in"] == "cookie"

@@ -187,6 +187,17 @@ NO_PAGES = {
     "api_settlement": "JSON",
     "api_withdrawal": "JSON",
     "api_events": "JSON",
+    "api_policy": "JSON",
+    "api_version": "JSON",
+    "api_draft": "JSON",
+    "api_draft_rules": "JSON",
+    "api_draft_rebase": "JSON",
+    "api_publication": "JSON",
+    "api_draft_discard": "JSON",
+    "api_proposals": "JSON",
+    "api_proposal": "JSON",
+    "api_signature": "JSON",
+    "api_proposal_withdrawal": "JSON",
     "api_schema": "the schema of the REST interface",
 }
 

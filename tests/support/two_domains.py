@@ -12,7 +12,8 @@ from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.test import Client
 
 from approvals import canonical, lifecycle, policy, ruling, submission
-from approvals.administration import agents, catalog
+from approvals.administration import agents, catalog, drafts, proposals
+from approvals.administration import policy as policies
 from approvals.administration.catalog import UpstreamSpec
 from approvals.models import (
     Agent,
@@ -20,6 +21,7 @@ from approvals.models import (
     Domain,
     Heartbeat,
     Person,
+    Proposal,
     Tool,
     ToolCall,
     Upstream,
@@ -58,6 +60,7 @@ class Two:
     world: World
     billing: Place
     deploys: Place
+    proposal: Proposal  # of another administrator than Dee, who has a draft
     keys: Mapping[str, str]  # valid for billing, revoked, valid for deploys
     clients: Mapping[str, Client]
 
@@ -96,7 +99,19 @@ def build() -> Two:
     gone = agents.create_key(world.agent, acts_for=world.ann, actor=ACTOR)
     agents.revoke_key(gone.split("_")[1], actor=ACTOR)
     Heartbeat.objects.create(name=SWEEP, at=database_now() + timedelta(minutes=5))
-    return Two(world, here, there, dict(zip(KEYS, (world.key, gone, away), strict=True)), clients)
+    keys = dict(zip(KEYS, (world.key, gone, away), strict=True))
+    return Two(world, here, there, _proposed(world), keys, clients)
+
+
+def _proposed(world: World) -> Proposal:
+    drafts.begin(world.dee)
+    ada = worlds.person("ada", role="admin")
+    loosened = {"rules": [{"outcome": "allow", "tool": "billing__refund"}]}
+    found = policies.publish(
+        loosened, source="a test", actor="person:ada", person=ada, reason="A test.", based_on=None
+    )
+    assert isinstance(found, Proposal)
+    return found
 
 
 def _place(domain: Domain, upstream: Upstream, tool: Tool, agent: Agent, approver: Person) -> Place:
@@ -147,6 +162,13 @@ FORMS: Mapping[str, Form] = {
     },
     "api_settlement": lambda place, person: {"outcome": "ran", "evidence": "Seen in the books."},
     "api_withdrawal": lambda place, person: {"reason": "Not needed."},
+    "api_policy": lambda place, person: {"rules": [], "reason": "A test."},
+    "api_draft_rules": lambda place, person: {"rules": [], "revision": 1},
+    "api_publication": lambda place, person: {"reason": "A test.", "revision": 1},
+    "api_signature": lambda place, person: {
+        "binding": proposals.binding_of(Proposal.objects.get()),
+    },
+    "api_proposal_withdrawal": lambda place, person: {"reason": "Not needed."},
     "account_login": lambda place, person: {"login": "bo", "password": PASSWORD},
     "account_change_password": lambda place, person: {
         "oldpassword": PASSWORD,
@@ -184,7 +206,7 @@ FORMS: Mapping[str, Form] = {
 
 def names_something(name: str, route: str) -> bool:
     """Return whether an address names a thing of a domain or of a person."""
-    return name == "api_events" or bool(re.search(r"<(?!int:number)", route))
+    return name == "api_events" or bool(re.search(r"<(?!int:number|int:proposal_id)", route))
 
 
 def address(name: str, route: str, place: Place) -> str:
@@ -195,6 +217,7 @@ def address(name: str, route: str, place: Place) -> str:
         "<int:upstream_id>": place.upstream.pk,
         "<int:tool_id>": place.tool.pk,
         "<int:number>": 0,
+        "<int:proposal_id>": Proposal.objects.values_list("pk", flat=True).get(),
         "<int:pk>": place.device.pk,
         "<str:name>": place.agent.name,
         "<str:prefix>": place.key.prefix,
