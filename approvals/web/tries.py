@@ -29,7 +29,7 @@ from approvals.web.days import day_words
 
 S = Backtest.State
 O = policy.Outcome  # noqa: E741 - as `S` for states
-MOST_ROWS: Final = 50  # of one list, where nobody asked for all
+MOST_ROWS: Final = 10  # of one list, where nobody asked for all
 _HEIGHT: Final = 114  # px
 _SERIES: tuple[Promise, ...] = (
     gettext_lazy("held then, and with these rules"),
@@ -48,8 +48,8 @@ class Look:
 
 
 OUTCOMES: Final = {
-    O.ALLOW: Look(gettext_lazy("Passed by itself"), "ok", "check"),
-    O.HOLD: Look(gettext_lazy("Held for people"), "warn", "clock"),
+    O.ALLOW: Look(gettext_lazy("Passed"), "ok", "check"),
+    O.HOLD: Look(gettext_lazy("Held"), "warn", "clock"),
     O.DENY: Look(gettext_lazy("Refused"), "bad", "x"),
 }
 CHANGES: Final = {

@@ -43,6 +43,10 @@ GET  api_events                  billing 401   200   200   200   200   404   401
 GET  api_events                  deploys 401   404   404   200   200   200   401   401   401
 POST api_events                  billing 401   405   405   405   405   405   401   401   401
 POST api_events                  deploys 401   405   405   405   405   405   401   401   401
+GET  api_tries                   -       401   405   405   405   405   405   401   401   401
+POST api_tries                   -       401   403   403   403   202   403   401   401   401
+GET  api_try                     -       401   404   404   404   200   404   401   401   401
+POST api_try                     -       401   405   405   405   405   405   401   401   401
 GET  api_schema                  -       200   200   200   200   200   200   200   200   200
 POST api_schema                  -       405   405   405   405   405   405   405   405   405
 """,
@@ -158,6 +162,10 @@ GET  policies                    -       login 200   200   200   200   200   log
 POST policies                    -       login 200   200   200   200   200   login login login
 GET  policy_version              -       login 200   200   200   200   200   login login login
 POST policy_version              -       login 200   200   200   200   200   login login login
+GET  policy_try                  -       login 404   404   404   200   404   login login login
+POST policy_try                  -       login 404   404   404   302   404   login login login
+GET  policy_try_state            -       login 404   404   404   200   404   login login login
+POST policy_try_state            -       login 404   404   404   200   404   login login login
 GET  agents                      -       login 404   200   200   200   404   login login login
 POST agents                      -       login 404   200   200   200   404   login login login
 GET  agent_new                   -       login 404   404   403   200   404   login login login

@@ -10,7 +10,8 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from approvals.models import Tool
+from approvals.administration import backtests
+from approvals.models import Backtest, Tool, database_now
 from tests.support import hostile
 from tests.support.dom import Element, read
 from tests.support.hostile import PAYLOADS, S, Stage, harmless, set_up
@@ -116,6 +117,29 @@ def of_the_agent(name: str, who: str = "dee", method: str = "get", **form: Any) 
     return visit
 
 
+def of_a_try(name: str) -> Visit:
+    """Return a visit of a try under which every call would pass, or be one nobody can judge."""
+
+    def visit(stage: Stage) -> Iterator[Any]:
+        rules = [
+            {"outcome": "hold", "tool": "billing__refund", "condition": "has(args.memo)"},
+            {"outcome": "hold", "tool": "billing__refund", "condition": "args.amount > 5",
+             "message": stage.text if stage.text.isprintable() else ""},
+            {"outcome": "allow", "tool": "billing__*"},
+        ]  # fmt: skip
+        dee = stage.world.dee
+        backtest = Backtest.objects.create(
+            asked_by=dee, document={"rules": rules}, based_on=0, begun_at=database_now(),
+            moved_at=database_now(),
+        )  # fmt: skip
+        backtests.run(backtest.pk)
+        backtest.refresh_from_db()
+        assert backtest.result["looser"]
+        yield reader(stage, "dee").get(reverse(name, args=[backtest.pk]))
+
+    return visit
+
+
 # Whoever adds a page adds its line here; a page that shows nothing of anybody goes below.
 PAGES: dict[str, Visit] = {
     "queue": both(
@@ -143,6 +167,8 @@ PAGES: dict[str, Visit] = {
     "tool_preview": of_tools("tool_preview", method="post", template="{customer} {to}"),
     "policies": get("policies", who="dee"),
     "policy_version": lambda stage: iter([reader(stage, "dee").get("/policies/0/")]),
+    "policy_try": of_a_try("policy_try"),
+    "policy_try_state": of_a_try("policy_try_state"),
     "agents": get("agents", who="dee"),
     "agent_new": get("agent_new", who="dee"),
     "agents_stop": get("agents_stop", who="dee"),
@@ -187,6 +213,8 @@ NO_PAGES = {
     "api_settlement": "JSON",
     "api_withdrawal": "JSON",
     "api_events": "JSON",
+    "api_tries": "JSON",
+    "api_try": "JSON",
     "api_schema": "the schema of the REST interface",
 }
 

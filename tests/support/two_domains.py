@@ -12,11 +12,12 @@ from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.test import Client
 
 from approvals import canonical, lifecycle, policy, ruling, submission
-from approvals.administration import agents, catalog
+from approvals.administration import agents, backtests, catalog
 from approvals.administration.catalog import UpstreamSpec
 from approvals.models import (
     Agent,
     AgentKey,
+    Backtest,
     Domain,
     Heartbeat,
     Person,
@@ -95,6 +96,7 @@ def build() -> Two:
     RecoveryCodes.activate(world.bo)
     gone = agents.create_key(world.agent, acts_for=world.ann, actor=ACTOR)
     agents.revoke_key(gone.split("_")[1], actor=ACTOR)
+    backtests.run(backtests.begin(world.dee, {"rules": []}).pk)
     Heartbeat.objects.create(name=SWEEP, at=database_now() + timedelta(minutes=5))
     return Two(world, here, there, dict(zip(KEYS, (world.key, gone, away), strict=True)), clients)
 
@@ -155,6 +157,7 @@ FORMS: Mapping[str, Form] = {
     },
     "account_reauthenticate": lambda place, person: {"password": PASSWORD},
     "mfa_edit_webauthn": lambda place, person: {"name": "Other"},
+    "api_tries": lambda place, person: {"rules": []},
     "call_decide": lambda place, person: form_of(place.calls[S.PENDING], person),
     "call_settle": lambda place, person: {"outcome": "ran", "evidence": "Seen in the books."},
     "call_withdraw": lambda place, person: {"reason": "Not needed."},
@@ -184,7 +187,7 @@ FORMS: Mapping[str, Form] = {
 
 def names_something(name: str, route: str) -> bool:
     """Return whether an address names a thing of a domain or of a person."""
-    return name == "api_events" or bool(re.search(r"<(?!int:number)", route))
+    return name == "api_events" or bool(re.search(r"<(?!int:number|int:try_id)", route))
 
 
 def address(name: str, route: str, place: Place) -> str:
@@ -195,6 +198,7 @@ def address(name: str, route: str, place: Place) -> str:
         "<int:upstream_id>": place.upstream.pk,
         "<int:tool_id>": place.tool.pk,
         "<int:number>": 0,
+        "<int:try_id>": Backtest.objects.values_list("pk", flat=True).first(),
         "<int:pk>": place.device.pk,
         "<str:name>": place.agent.name,
         "<str:prefix>": place.key.prefix,

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
@@ -13,9 +14,9 @@ from django.test import Client, override_settings
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from approvals import lifecycle, observations
-from approvals.administration import agents, catalog, policy
+from approvals.administration import agents, backtests, catalog, policy
 from approvals.administration.catalog import ListedTool, Listing, UpstreamSpec
-from approvals.models import Agent, Tool
+from approvals.models import Agent, Backtest, Tool, database_now
 from tests.browser.conftest import Site
 from tests.support import history
 from tests.support import world as worlds
@@ -195,9 +196,32 @@ def _fill(world: World) -> dict[str, object]:
     agents.revoke_key(ended.split("_")[1], actor=ACTOR)
     Agent.objects.create(name="a" * 64, owner=world.ann, is_paused=True)
     tools = {"tool": world.refund.pk, "changed_tool": Tool.objects.get(name="credit").pk}
-    return {name.replace(" ", "_"): call.pk for name, call in calls.items()} | tools | {
+    named = {name.replace(" ", "_"): call.pk for name, call in calls.items()}
+    return named | tools | _tries(world) | {
         "key": key.prefix, "passkey": _passkey(world)
     }  # fmt: skip
+
+
+def _tries(world: World) -> dict[str, object]:
+    """Let Dee try a policy: to the end, not to the end, on nothing, and still."""
+    now = database_now()
+    rules = [
+        {"outcome": "hold", "tool": "billing__refund", "condition": "args.currency == 'usd'"},
+        {"name": LONG[:100], "outcome": "allow", "tool": "billing__*"},
+    ]
+
+    def begun(**columns: Any) -> int:
+        columns = {"begun_at": now, "moved_at": now, "taken_at": now, **columns}
+        return Backtest.objects.create(
+            asked_by=world.dee, document={"rules": rules}, based_on=1, **columns
+        ).pk
+
+    done, failed = begun(taken_at=None), begun(state="failed", why=LONG[:500], ended_at=now)
+    backtests.run(done)
+    empty = begun(days=0, taken_at=None)
+    backtests.run(empty)
+    running = begun(done=12_000, total=48_211, moved_at=now + timedelta(days=1))
+    return {"try": done, "failed_try": failed, "empty_try": empty, "running_try": running}
 
 
 def _passkey(world: World) -> int:

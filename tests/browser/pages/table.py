@@ -86,6 +86,11 @@ PAGES = (
     Page("policies", "dee", "/policies/"),
     Page("policies", "eve", "/policies/", data="empty"),
     Page("policy_version", "dee", "/policies/1/"),
+    Page("policy_try", "dee", "/policies/tries/{try}/", FOLDS),
+    Page("policy_try", "dee", "/policies/tries/{try}/?all"),
+    Page("policy_try", "dee", "/policies/tries/{running_try}/"),
+    Page("policy_try", "dee", "/policies/tries/{failed_try}/"),
+    Page("policy_try", "dee", "/policies/tries/{empty_try}/"),
     # agents and their keys
     Page("agents", "dee", "/agents/"),
     Page("agents", "ann", "/agents/", data="empty"),
@@ -135,6 +140,7 @@ NO_PAGES = {
     "call_parts": "parts, which the page of a call asks for",
     "call_presence": "a part, which the page of a call asks for",
     "history_changes": "a part, which the history asks for",
+    "policy_try_state": "a part, which the page of a try asks for",
     "first_run_state": "a part, which the first run asks for",
     "theme": "leads back to the page it was sent from",
     "agent_pause": "leads back to the agent",
@@ -150,5 +156,7 @@ NO_PAGES = {
     "api_settlement": "JSON",
     "api_withdrawal": "JSON",
     "api_events": "JSON",
+    "api_tries": "JSON",
+    "api_try": "JSON",
     "api_schema": "the schema of the REST interface",
 }
