@@ -3,10 +3,11 @@
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from approvals import freezes as freezing
@@ -15,9 +16,10 @@ from approvals.administration import agents, freezes, groups
 from approvals.administration import policy as policies
 from approvals.administration.past import PastCalls
 from approvals.errors import BindingBroken, NotAllowed
-from approvals.models import ToolCall
+from approvals.models import BudgetUse, ToolCall, database_now
 from approvals.outcomes import Outcome
 from approvals.policy.backtesting import Replay
+from tests.support import guarding, racing
 from tests.support import world as worlds
 from tests.support.clock import Clock
 from tests.support.world import ACTOR, World
@@ -154,6 +156,7 @@ class Story:
         )
         freeze = freezes.add(self.world.billing, planned, actor=ACTOR)
         if self.chance.random() < 0.5:
+            self.ask()
             self.clock.pass_by(10 * MINUTE)
             freezes.end(freeze.pk, actor=ACTOR)
 
@@ -165,10 +168,10 @@ def recorded(version: int) -> dict[Any, object]:
 
 
 def tried(
-    rules: tuple[policy.Rule, ...], clock: Clock, among: dict[Any, object]
+    rules: tuple[policy.Rule, ...], now: datetime, among: dict[Any, object]
 ) -> dict[Any, object]:
     """Return the same of what a try says of these calls."""
-    since, until = clock.now - 30 * DAY, clock.now + MINUTE
+    since, until = now - 30 * DAY, now + MINUTE
     replay = Replay(rules, timezone.get_default_timezone(), freezing.between(since, until).admit)
     found: dict[Any, object] = {}
     for calls in PastCalls(rules).between(since, until):
@@ -191,5 +194,37 @@ def test_the_policy_in_force_says_again_what_it_said(world: World, clock: Clock,
     in_force = ruling.in_force()
     before = recorded(in_force.version)
 
-    assert tried(in_force.rules, clock, before) == before
+    assert tried(in_force.rules, clock.now, before) == before
     assert before
+
+
+def test_it_was_told_apart_who_came_first_to_what_was_left_of_a_budget(
+    transactional_db: None, settings: Any
+) -> None:
+    """Some wait for others to take their parts, and their rows do not say for how long."""
+    settings.PENDING_PER_AGENT = 1_000
+    world = worlds.build()
+    asking = [
+        agents.create_agent(f"asking-{number}", owner=world.ann, domains=["billing"], actor=ACTOR)
+        for number in range(8)
+    ]
+    spending = {"per": "tool", "window": "day", "limit": 33, "field": "amount", "unit": "USD:major"}
+    rule = {"name": "small", "outcome": "allow", "tool": "billing__refund", "budget": spending}
+    policies.load_rules({"rules": [rule]}, source="tests", actor=ACTOR)
+
+    def asks(agent: Any, amount: int) -> Callable[[], object]:
+        arguments = {"customer": "cus_1", "amount": amount}
+        request = submission.Request(agent.pk, None, world.refund.pk, arguments)
+        return lambda: submission.submit(request)
+
+    for round_ in range(1, 7):
+        steps = [asks(agent, (number % 3) * 10 + round_) for number, agent in enumerate(asking)]
+        racing.all_done(racing.together(*steps))
+        if round_ % 2:
+            BudgetUse.objects.update(at=F("at") - 2 * DAY)
+            with guarding.unguarded():
+                ToolCall.objects.update(created_at=F("created_at") - 2 * DAY)
+
+    before = recorded(ruling.in_force().version)
+    assert {call.status for call in ToolCall.objects.all()} == {S.PENDING, S.APPROVED}
+    assert tried(ruling.in_force().rules, database_now(), before) == before
