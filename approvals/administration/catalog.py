@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Manager, Q, QuerySet
+from django.db.models import F, Manager, OuterRef, Q, QuerySet, Subquery
 
 from approvals import canonical, lifecycle, wording
 from approvals.administration.writing import hold_to_rules, note
@@ -187,12 +187,34 @@ def stale_calls() -> list[tuple[UUID, str]]:
 
     Calls that could not be moved before come last.
     """
-    unsent = ToolCall.objects.filter(status__in=lifecycle.UNSENT)
+    # First whether there are any, a few looks into an index for each tool: the sweep asks every
+    # second, and all but always there are none, however many wait.
+    tools = list(_tools_with_stale_calls().values_list("pk", flat=True))
+    if not tools:
+        return []
     other = ~Q(tool__definition_digest=F("definition_digest"))
-    stale = unsent.filter(other | Q(tool__is_listed=False))
+    stale = _unsent().filter(other | Q(tool__is_listed=False), tool__in=tools)
     rows = stale.order_by("needs_attention", "created_at").values_list("pk", "tool__is_listed")
     words = {True: "tool's definition changed", False: "tool is no longer offered"}
     return [(pk, f"The {words[listed]} after the call was made.") for pk, listed in rows]
+
+
+def _unsent() -> QuerySet[ToolCall]:
+    # Settled or not is what the index is about; the states alone would not find it.
+    return ToolCall.objects.filter(settled_at=None, status__in=lifecycle.UNSENT)
+
+
+def _tools_with_stale_calls() -> QuerySet[Tool]:
+    """Return the tools that are gone, or are another by now, and have unsent calls all the same."""
+    made_for = _unsent().filter(tool=OuterRef("pk")).values("definition_digest")
+    # The least and the greatest: each is the first of an index. Asked for any that differs,
+    # PostgreSQL expects many and looks through all calls.
+    tools = Tool.objects.annotate(
+        least=Subquery(made_for.order_by("definition_digest")[:1]),
+        greatest=Subquery(made_for.order_by("-definition_digest")[:1]),
+    )
+    digest = F("definition_digest")
+    return tools.exclude(least=None).exclude(least=digest, greatest=digest, is_listed=True)
 
 
 @transaction.atomic

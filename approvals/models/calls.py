@@ -164,6 +164,16 @@ class ToolCall(models.Model):
                 ],
                 name="call_waiting",
             ),
+            # What unsent calls were made for, from the index alone: the sweep compares it.
+            models.Index(
+                fields=["tool", "definition_digest", "status"],
+                condition=Q(settled_at=None),
+                name="call_unsettled",
+            ),
+            # Which settled calls identical ones still join; the sweep lets go of those.
+            models.Index(
+                fields=["settled_at"], condition=Q(joins_repeats=True), name="call_joined"
+            ),
             # The queue's calls whose outcome is unknown, longest ago first.
             models.Index(fields=["status", "moved_at"], name="call_by_move"),
             # What an agent asked of a tool in the last hour and day, for conditions on `history`.
